@@ -76,7 +76,7 @@ class Profile:
 PROFILES = {
     p.name: p
     for p in (
-        Profile("smoke", "mel128", 1024, 512, 512, "small", (2, 4), 8, gallery=256, subsets=20),
+        Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, gallery=512, subsets=20),
         Profile("cpu", "mn04", 32_768, 4_096, 8_192, "small", (4, 8), 200),
         Profile("paper", "mn04", 10_240_000, 131_072, 131_072, "paper", (10, 20), 7_500),
     )
