@@ -301,10 +301,12 @@ def get_proxy(
     device: str = "auto",
 ) -> SynthProxy:
     "Load a profile's proxy, or train it."
-    folder = checkpoint_folder(synth, profile, encoder)
-    finished = (folder / CONFIG).is_file() and "history" in json.loads((folder / CONFIG).read_text())
-    if not finished:
+    folder, config = checkpoint_folder(synth, profile, encoder), train_config(encoder, profile)
+    card = json.loads((folder / CONFIG).read_text()) if (folder / CONFIG).is_file() else {}
+    if "history" not in card:
         train_set, validation_set = (get_dataset(synth, profile, split) for split in ("train", "validation"))
-        train(train_config(encoder, profile), train_set, validation_set, folder, device)
+        train(config, train_set, validation_set, folder, device)
         (folder / STATE).unlink(missing_ok=True)
+    elif card["training"] != json.loads(json.dumps(asdict(config))):
+        raise ValueError(f"{folder} was trained with other settings than profile {profile} has now; delete it to train again")
     return SynthProxy.from_pretrained(folder)

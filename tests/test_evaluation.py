@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthproxy.datasets import get_dataset
+from synthproxy.evaluation import COLUMNS, KEY, evaluate, evaluate_proxy, results_table, save_report, trained_encoders, update_metrics
+from synthproxy.metrics import l1_distances, mrr, own_ranks
+from synthproxy.training import SynthProxy, checkpoint_folder
+
+
+@pytest.fixture(scope="module")
+def report() -> pd.DataFrame:
+    return evaluate("dexed", "cpu", ["mlp_oh"])
+
+
+def value(report, split, metric):
+    return report[(report.split == split) & (report.metric == metric)].value.item()
+
+
+def test_the_report_is_tidy_and_complete(report):
+    assert list(report.columns) == COLUMNS and not report.duplicated(KEY).any()
+    assert set(report.split) == {"validation", "synthetic", "handcrafted"}
+    expected = {"mrr", "l1", *(f"top_k_mrr_{k}" for k in range(1, 6)), "gap_centroids", "gap_classifier", "permutation_p", "chance_mrr",
+                "a2p_mrr", *(f"{d}_{m}" for d in ("p2a", "a2p") for m in (
+                    "recall_1", "recall_5", "recall_10", "mean_normalised_rank", "median_normalised_rank"))}
+    for split in ("synthetic", "handcrafted"):
+        assert expected <= set(report[report.split == split].metric)
+    assert (report[report.split == "synthetic"].gallery == 4096).all()
+
+
+def test_handcrafted_numbers_by_hand(report):
+    dataset, proxy = get_dataset("dexed", "cpu", "handcrafted"), SynthProxy.from_pretrained(checkpoint_folder("dexed", "cpu", "mlp_oh"))
+    predicted = proxy.embed(dataset.presets)
+    distances = l1_distances(predicted, dataset.embeddings)
+    assert value(report, "handcrafted", "mrr") == pytest.approx(mrr(own_ranks(distances)), abs=1e-6)
+    assert value(report, "handcrafted", "a2p_mrr") == pytest.approx(mrr(own_ranks(distances.T)), abs=1e-6)
+    assert value(report, "handcrafted", "l1") == pytest.approx(np.abs(predicted - dataset.embeddings).mean(), abs=1e-5)
+
+
+def test_results_file_keeps_other_rows_and_unchanged_commits(report, tmp_path):
+    path = tmp_path / "results" / "metrics.csv"
+    update_metrics(report.assign(commit="first"), path)
+    update_metrics(report.assign(synth="another", commit="second"), path)
+    changed = report.assign(commit="third")
+    changed.loc[0, "value"] += .1
+    update_metrics(changed, path)
+    kept = pd.read_csv(path)
+    assert list(kept.columns) == COLUMNS and len(kept) == 2 * len(report)
+    assert (kept.commit == "third").sum() == 1 and (kept.commit == "second").sum() == len(report)
+
+
+def test_reports_rerun_to_the_same_bytes(report, tmp_path):
+    first = {path: path.read_bytes() for path in save_report(report, tmp_path)}
+    assert {path.suffix for path in first} == {".json", ".md", ".tex"}
+    assert {path: path.read_bytes() for path in save_report(evaluate("dexed", "cpu", ["mlp_oh"]), tmp_path)} == first
+    saved = json.loads((tmp_path / "eval_dexed.json").read_text())
+    assert saved["provenance"]["hardware"] and len(saved["rows"]) == len(report)
+    assert "toprule" in (tmp_path / "eval_dexed.tex").read_text()
+
+
+def test_table_shows_the_numbers(report):
+    table = results_table(report, "synthetic")
+    assert table.loc["mlp_oh", "R@10"] == f"{value(report, 'synthetic', 'p2a_recall_10'):.4f}"
+    assert " ± " in table.loc["mlp_oh", "MRR"]
+
+
+def test_embeddings_of_another_model_are_refused(tmp_path):
+    from synthproxy.datasets import Recipe, generate
+
+    other = generate(Recipe("dexed", "mel128", 8, 0), tmp_path)
+    with pytest.raises(ValueError, match="the proxy predicts mn04, the dataset holds embeddings of mel128"):
+        evaluate_proxy(SynthProxy.from_pretrained(checkpoint_folder("dexed", "cpu", "mlp_oh")), other)
+
+
+def test_nothing_trained_says_what_to_run():
+    with pytest.raises(FileNotFoundError, match="run `make reproduce SYNTH=dexed PROFILE=paper` first"):
+        trained_encoders("dexed", "paper")

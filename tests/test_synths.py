@@ -1,0 +1,105 @@
+import dexed
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from synthproxy.synths import (Synth, decode, encode, from_dx7, from_uniform, get_synth, list_synths, read_dx7, sample,
+                               to_dx7, validate)
+
+DEXED = get_synth("dexed")
+
+
+@given(st.sampled_from(list_synths()), st.data())
+@settings(max_examples=60, deadline=None)
+def test_what_is_sampled_is_valid_and_round_trips(name, data):
+    synth = get_synth(name)
+    u = data.draw(arrays(np.float64, (3, len(synth)), elements=st.floats(0, 1, exclude_max=True)))
+    presets = from_uniform(synth, u)
+    assert np.array_equal(validate(synth, presets), presets)
+    assert np.array_equal(decode(synth, encode(synth, presets)), presets)
+
+
+@given(arrays(np.uint8, (4, 155), elements=st.integers(0, 127)))
+@settings(max_examples=60, deadline=None)
+def test_any_voice_projects_to_a_valid_preset_and_stays_there(voices):
+    presets = from_dx7(DEXED, voices)
+    validate(DEXED, presets)
+    assert np.array_equal(from_dx7(DEXED, to_dx7(DEXED, presets)), presets)
+
+
+def test_bytes_are_those_of_the_voice():
+    presets = sample(DEXED, 64, seed=2)
+    voices = to_dx7(DEXED, presets)
+    column = {p.name: presets[:, i] for i, p in enumerate(DEXED.used)}
+    patch = [dexed.Patch.from_sysex(v.tobytes()) for v in voices]
+    assert [p.algorithm for p in patch] == column["algorithm"].tolist()
+    assert [p.lfo.speed for p in patch] == np.rint(column["lfo_speed"] * 99).tolist()
+    assert [p.op[5].envelope.rates[3] for p in patch] == np.rint(column["op6_eg_rate_4"] * 99).tolist()
+    assert [p.op[0].detune for p in patch] == np.rint(column["op1_osc_detune"] * 14).tolist()
+    assert {p.op[2].velocity_sensitivity for p in patch} == {0} # not used: at its default
+
+
+def test_rows_stand_alone():
+    assert np.array_equal(sample(DEXED, 50, seed=3)[20:30], sample(DEXED, 10, seed=3, start=20))
+    assert not np.array_equal(sample(DEXED, 5, seed=3), sample(DEXED, 5, seed=4))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"lfo_speed": np.nan}, r"parameter 'lfo_speed' is nan, expected a number in \[0, 1\]"),
+    ({"lfo_delay": .8}, r"parameter 'lfo_delay' is 0.8, expected a number in \[0, 0.5\]; the nearest is 0.5"),
+    ({"algorithm": 32}, r"parameter 'algorithm' is 32, expected a category index from 0 to 31; the nearest is 31"),
+    ({"algorithm": 2.5}, r"parameter 'algorithm' is 2.5, expected a category index"),
+    ({"feedback": -1}, r"parameter 'feedback' is -1, expected a number in \[0, 1\]; the nearest is 0"),
+    ({"op3_mode": np.inf}, r"parameter 'op3_mode' is inf"),
+])
+def test_a_wrong_value_is_named(change, message):
+    preset = sample(DEXED, 2)
+    for name, value in change.items():
+        preset[1, DEXED.names.index(name)] = value
+    with pytest.raises(ValueError, match="preset 1, " + message):
+        validate(DEXED, preset)
+
+
+def test_a_table_that_makes_no_sense_is_refused(tmp_path):
+    header = "name,type,default,low,high,values,weights,steps,address,used\n"
+    (tmp_path / "odd.csv").write_text(header + "knob,nmu,0,0,1,,,,0,1\n")
+    with pytest.raises(ValueError, match="parameter 'knob': type 'nmu'"):
+        Synth.from_csv(tmp_path / "odd.csv")
+    (tmp_path / "odd.csv").write_text(header + "knob,cat,0,0,1,0 1,.5,,0,1\n")
+    with pytest.raises(ValueError, match="parameter 'knob': 2 values and 1 weights"):
+        Synth.from_csv(tmp_path / "odd.csv")
+
+
+def _bank() -> bytearray:
+    payload = b"".join(dexed.Patch.from_sysex(v.tobytes()).to_packed() for v in to_dx7(DEXED, sample(DEXED, 32)))
+    return bytearray(bytes.fromhex("f04300092000") + payload + bytes([-sum(payload) & 0x7F, 0xF7]))
+
+
+@pytest.mark.parametrize(("damage", "message"), [
+    (lambda b: b[:-1], "4103 bytes, expected 4104"),
+    (lambda b: b + b"\0", "4105 bytes, expected 4104"),
+    (lambda b: b[:500] + bytes([b[500] ^ 4]) + b[501:], "checksum"),
+    (lambda b: b[:3] + b"\1" + b[4:], "begins with"),
+    (lambda b: b[6:-1], "4097 bytes, expected a .syx file"),
+    (lambda b: b"", "0 bytes"),
+])
+def test_damaged_banks_are_refused(tmp_path, damage, message):
+    path = tmp_path / "bank.syx"
+    path.write_bytes(_bank())
+    assert read_dx7(path)[1].shape == (32, 155)
+    path.write_bytes(damage(_bank()))
+    with pytest.raises(ValueError, match=message):
+        read_dx7(path)
+
+
+def test_single_voice_and_packed_voices(tmp_path):
+    voices = to_dx7(DEXED, sample(DEXED, 3))
+    voices[0, 145:] = np.frombuffer(b"E.PIANO 1 ", np.uint8)
+    payload = voices[0].tobytes()
+    (tmp_path / "one.syx").write_bytes(bytes.fromhex("f0430000011b") + payload + bytes([-sum(payload) & 0x7F, 0xF7]))
+    names, read = read_dx7(tmp_path / "one.syx")
+    assert names == ["E.PIANO 1"] and np.array_equal(read[0], voices[0])
+    (tmp_path / "three.dx7").write_bytes(b"".join(dexed.Patch.from_sysex(v.tobytes()).to_packed() for v in voices))
+    assert np.array_equal(read_dx7(tmp_path / "three.dx7")[1][:, :145], voices[:, :145])
