@@ -21,6 +21,7 @@ import numpy as np
 import pooch
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -49,7 +50,7 @@ def mel_filters() -> Tensor: # (513, 128)
 def _hann(device: torch.device) -> Tensor:
     return torch.hann_window(FRAME, periodic=False, device=device)
 
-
+# %% ../nbs/02_audio_models.ipynb #be08d2ca
 def frame_log_mel(
     frames: Tensor, # (..., 800) pre-emphasised samples around each frame's centre
 ) -> Tensor: # (..., 128) scaled log mel energies
@@ -145,7 +146,7 @@ class _SqueezeExcitation(nn.Module):
         weight = torch.sigmoid(gate["fc2"](F.relu(gate["fc1"](x.mean((2, 3))))))
         return x * weight[:, :, None, None]
 
-
+# %% ../nbs/02_audio_models.ipynb #8c2ee003
 class _Block(nn.Module):
     "An inverted residual block."
 
@@ -201,6 +202,10 @@ WEIGHTS_VARIABLE = "SYNTHPROXY_WEIGHTS" # environment variable that names a fold
 _RELEASE = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/"
 _log = logging.getLogger(__name__)
 
+# %% ../nbs/02_audio_models.ipynb #0b353ea0
+def _cache_folder() -> Path:
+    return Path(os.environ.get("SYNTHPROXY_CACHE") or pooch.os_cache("synthproxy"))
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -210,11 +215,10 @@ class Weights:
 
     def path(self) -> Path: # a file whose hash was checked
         "Find the file in the named folder or the cache, or download it; FileNotFoundError or ValueError with what to do."
-        cache_folder = Path(os.environ.get("SYNTHPROXY_CACHE") or pooch.os_cache("synthproxy"))
-        named = os.environ.get(WEIGHTS_VARIABLE)
+        cache_folder, named = _cache_folder(), os.environ.get(WEIGHTS_VARIABLE)
         for folder in filter(None, (named and Path(named), cache_folder)):
             if (folder / self.file).is_file():
-                return self._check(folder / self.file, cache_folder)
+                return self._check(folder / self.file)
         try:
             pooch.retrieve(_RELEASE + self.file, known_hash=self.sha256, fname=self.file, path=cache_folder)
         except Exception as error: # whatever the network does, the user needs the same three answers
@@ -222,10 +226,10 @@ class Weights:
                 f"weights {self.file} not found: looked in {WEIGHTS_VARIABLE}={named or '(not set)'} and {cache_folder}, "
                 f"and the download of {_RELEASE + self.file} failed ({type(error).__name__}). Download it by hand and set "
                 f"{WEIGHTS_VARIABLE} to its folder, or choose an audio model without weights: mel128, mfcc40") from error
-        return self._check(cache_folder / self.file, cache_folder)
+        return self._check(cache_folder / self.file)
 
-    def _check(self, path: Path, cache_folder: Path) -> Path:
-        found, record = hashlib.sha256(path.read_bytes()).hexdigest(), cache_folder / "sha256.json"
+    def _check(self, path: Path) -> Path:
+        found, record = hashlib.sha256(path.read_bytes()).hexdigest(), _cache_folder() / "sha256.json"
         recorded = json.loads(record.read_text()) if record.is_file() else {}
         expected = self.sha256 or recorded.get(self.file)
         if expected is None:
@@ -268,10 +272,12 @@ class AudioModel:
             torch.set_num_threads(threads)
         return torch.cat(parts).numpy() if parts else np.empty((0, self.dims), np.float32)
 
-    def describe(self) -> dict:
-        "What made the embedding; part of a dataset's identity."
-        return {"name": self.name, "dims": self.dims, "sample_rate_hz": self.sample_rate_hz,
-                "device": self.device.type, "weights_sha256": self.weights_sha256}
+# %% ../nbs/02_audio_models.ipynb #656b83ad
+@patch
+def describe(self: AudioModel) -> dict:
+    "What made the embedding; part of a dataset's identity."
+    return {"name": self.name, "dims": self.dims, "sample_rate_hz": self.sample_rate_hz,
+            "device": self.device.type, "weights_sha256": self.weights_sha256}
 
 # %% ../nbs/02_audio_models.ipynb #bf9a9064
 def embed_windows(

@@ -18,12 +18,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
 from .audio_models import AUDIO_MODELS, get_audio_model
-from .project import SEEDS, check_choice, check_parameters, data_folder, get_profile, provenance, write_json
+from .project import SEEDS, available_cores, check_choice, check_parameters, data_folder, get_profile, provenance, write_json
 from .rendering import Note, get_renderer, rms
 from .synths import Synth, from_dx7, from_uniform, get_synth, read_dx7, row_generator, validate
 
@@ -75,7 +76,7 @@ def _accept(
                 return i, audio[0]
     return None
 
-
+# %% ../nbs/03_datasets.ipynb #026f3f51
 def make_rows(
     recipe: Recipe,
     rows: range, # which rows
@@ -107,7 +108,7 @@ def make_rows(
         spent["render_s"] += time.perf_counter() - bounded
     return _embed_rows(model, [found[row] for row in rows], [draws[row] for row in rows], spent)
 
-
+# %% ../nbs/03_datasets.ipynb #b2b44fe1
 def _embed_rows(model, found: list[tuple[np.ndarray, np.ndarray]], draws: list[int], spent: Counter) -> tuple[dict[str, np.ndarray], Counter]:
     start = time.perf_counter()
     audio = np.stack([audio for _, audio in found])
@@ -162,24 +163,6 @@ class Dataset:
         made = self.manifest["made_from"]
         return f"Dataset({made['kind']}, {made['synth']}, {made['audio_model']['name']}, {len(self)} rows)"
 
-    def read(
-        self,
-        name: str, # presets, embeddings, rms or draws
-        start: int = 0, # first row
-        stop: int | None = None, # after the last row; None: all
-    ) -> np.ndarray: # (rows, ...) from memory-mapped files
-        "Read rows of one tensor; ValueError where a shard is damaged."
-        parts, first = [], 0
-        stop = len(self) if stop is None else min(stop, len(self))
-        for shard in self.manifest["shards"]:
-            begin, end = max(start - first, 0), min(stop - first, shard["rows"])
-            if begin < end:
-                with _open_shard(self.folder / shard["file"]) as file:
-                    check_choice(name, file.keys(), "tensor")
-                    parts.append(file.get_slice(name)[begin:end])
-            first += shard["rows"]
-        return np.concatenate(parts)
-
     @cached_property
     def presets(self) -> np.ndarray: # (N, P) float32
         return self.read("presets")
@@ -192,21 +175,43 @@ class Dataset:
     def names(self) -> list[str] | None: # of hand-crafted presets
         return self.manifest.get("names")
 
-    def verify(self) -> "Dataset": # itself, when all is well
-        "Check every shard against its sha256; ValueError that names the first wrong one."
-        for shard in self.manifest["shards"]:
-            path = self.folder / shard["file"]
-            if not path.is_file():
-                raise ValueError(f"{path}: missing")
-            if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != shard["sha256"]:
-                raise ValueError(f"{path}: sha256 {found[:12]}..., expected {shard['sha256'][:12]}...: damaged; delete it and generate again to make just this file")
-        return self
+# %% ../nbs/03_datasets.ipynb #a63acf4b
+@patch
+def read(
+    self: Dataset,
+    name: str, # presets, embeddings, rms or draws
+    start: int = 0, # first row
+    stop: int | None = None, # after the last row; None: all
+) -> np.ndarray: # (rows, ...) from memory-mapped files
+    "Read rows of one tensor; ValueError where a shard is damaged."
+    parts, first = [], 0
+    stop = len(self) if stop is None else min(stop, len(self))
+    for shard in self.manifest["shards"]:
+        begin, end = max(start - first, 0), min(stop - first, shard["rows"])
+        if begin < end:
+            with _open_shard(self.folder / shard["file"]) as file:
+                check_choice(name, file.keys(), "tensor")
+                parts.append(file.get_slice(name)[begin:end])
+        first += shard["rows"]
+    return np.concatenate(parts)
+
+# %% ../nbs/03_datasets.ipynb #84542a1b
+@patch
+def verify(self: Dataset) -> Dataset: # itself, when all is well
+    "Check every shard against its sha256; ValueError that names the first wrong one."
+    for shard in self.manifest["shards"]:
+        path = self.folder / shard["file"]
+        if not path.is_file():
+            raise ValueError(f"{path}: missing")
+        if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != shard["sha256"]:
+            raise ValueError(f"{path}: sha256 {found[:12]}..., expected {shard['sha256'][:12]}...: damaged; delete it and generate again to make just this file")
+    return self
 
 # %% ../nbs/03_datasets.ipynb #d2f7138c
 def generate(
     recipe: Recipe,
     folder: str | Path, # of the dataset; resumed if it is there
-    workers: int | None = None, # threads; one for each core by default
+    workers: int | None = None, # chunks at work at a time: threads, or what the executor offers; one for each core by default
     chunk_rows: int = 64, # rows given to a worker at once
     executor: Executor | None = None, # where chunks run; threads by default
 ) -> Dataset:
@@ -217,7 +222,7 @@ def generate(
     shards = manifest["shards"]
     todo = [i for i, shard in enumerate(shards) if shard is None]
     if todo:
-        workers = workers or len(os.sched_getaffinity(0))
+        workers = workers or available_cores()
         pool = executor or ThreadPoolExecutor(workers)
         try:
             _run(recipe, folder, manifest, todo, chunk_rows, pool, in_flight=2 * workers)
@@ -226,7 +231,7 @@ def generate(
                 pool.shutdown(cancel_futures=True)
     return Dataset(folder)
 
-
+# %% ../nbs/03_datasets.ipynb #e63a1828
 def _begin(recipe: Recipe, folder: Path) -> dict: # the manifest, with None for each shard that is to be made
     made_from = json.loads(json.dumps(recipe.describe()))
     manifest = {"format": 1, "made_from": made_from, "shards": [None] * -(-recipe.rows // recipe.shard_rows), "versions": provenance()["versions"]}
@@ -247,7 +252,7 @@ def _begin(recipe: Recipe, folder: Path) -> dict: # the manifest, with None for 
 def _shard_name(i: int) -> str:
     return f"shard-{i:05}.safetensors"
 
-# %% ../nbs/03_datasets.ipynb #e63a1828
+# %% ../nbs/03_datasets.ipynb #23a0e837
 def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_rows: int, pool: Executor, in_flight: int) -> None:
     def chunks():
         for shard in todo:
@@ -275,7 +280,7 @@ def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_ro
                 bar.set_postfix(acceptance=f"{total['rows'] / total['draws']:.1%}")
     _log(folder, total, time.perf_counter() - start)
 
-
+# %% ../nbs/03_datasets.ipynb #6b93f7fb
 def _finish(recipe: Recipe, folder: Path, manifest: dict, shard: int, parts: dict) -> None: # write the shard when it has all its rows
     made = [parts[shard][first] for first in sorted(parts[shard])]
     rows = sum(len(part["rms"]) for part in made)
@@ -348,7 +353,7 @@ def embed_presets(
         audio = renderer.render(preset[None], note)
         return model.embed(audio), rms(audio)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         done = list(tqdm(pool.map(work, presets), total=len(presets), unit="preset", disable=None))
     embeddings, levels = zip(*done)
     return {"presets": presets, "embeddings": np.concatenate(embeddings), "rms": np.concatenate(levels)}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'SEEDS', 'project_root', 'check_choice', 'check_parameters', 'Profile', 'get_profile', 'data_folder',
-           'hardware', 'commit', 'provenance', 'write_json']
+           'available_cores', 'hardware', 'commit', 'provenance', 'write_json']
 
 # %% ../nbs/00_project.ipynb #5a94ad8d
 import difflib
@@ -97,6 +97,11 @@ def data_folder(
     return project_root() / "data" / synth / get_profile(profile).name
 
 # %% ../nbs/00_project.ipynb #4cb7081c
+def available_cores() -> int: # at least 1
+    "How many processor cores this process may use."
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def hardware() -> str: # e.g. "AMD EPYC, 2 cores"
     "Name the processor, the cores this process may use, and the GPU if there is one."
     import torch
@@ -104,9 +109,8 @@ def hardware() -> str: # e.g. "AMD EPYC, 2 cores"
     model = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).is_file():
         model = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{model}, {cores} cores{gpu}"
+    return f"{model}, {available_cores()} cores{gpu}"
 
 
 def commit() -> str: # 12 hex digits, with "+" where files differ from it; "unknown" outside a repository

@@ -16,6 +16,7 @@ from pathlib import Path
 import dexed
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 
 from .project import check_choice
 
@@ -48,19 +49,21 @@ class Parameter:
         index = np.minimum(np.searchsorted(np.cumsum(self.weights), u, side="right"), len(self.values) - 1)
         return index if self.type == "cat" else np.asarray(self.values)[index]
 
-    def snap(
-        self,
-        value: np.ndarray, # engine values in [0, 1]
-    ) -> np.ndarray: # preset values
-        "The nearest preset value that is sampled: clipped to [low, high], on the engine's grid, or the nearest of `values`."
-        if self.values:
-            index = np.abs(np.asarray(value)[..., None] - np.asarray(self.values)).argmin(-1)
-            return index if self.type == "cat" else np.asarray(self.values)[index]
-        value = np.clip(value, self.low, self.high)
-        if self.steps is None:
-            return value
-        first, last = np.ceil(self.low * self.steps - 1e-9), np.floor(self.high * self.steps + 1e-9)
-        return np.clip(np.rint(value * self.steps), first, last) / self.steps
+# %% ../nbs/00_synths.ipynb #05481f03
+@patch
+def snap(
+    self: Parameter,
+    value: np.ndarray, # engine values in [0, 1]
+) -> np.ndarray: # preset values
+    "The nearest preset value that is sampled: clipped to [low, high], on the engine's grid, or the nearest of `values`."
+    if self.values:
+        index = np.abs(np.asarray(value)[..., None] - np.asarray(self.values)).argmin(-1)
+        return index if self.type == "cat" else np.asarray(self.values)[index]
+    value = np.clip(value, self.low, self.high)
+    if self.steps is None:
+        return value
+    first, last = np.ceil(self.low * self.steps - 1e-9), np.floor(self.high * self.steps + 1e-9)
+    return np.clip(np.rint(value * self.steps), first, last) / self.steps
 
 # %% ../nbs/00_synths.ipynb #bb9c32aa
 @dataclass(frozen=True)
@@ -68,16 +71,6 @@ class Synth:
     "A parameter table with everything that follows from it."
     name: str # lower case, as in the registry
     parameters: tuple[Parameter, ...] # all listed parameters, in the engine's order
-
-    @classmethod
-    def from_csv(
-        cls,
-        path: str | Path, # columns: name,type,default,low,high,values,weights,steps,address,used
-        name: str | None = None, # the synth's name; the file's by default
-    ) -> "Synth":
-        "Read a parameter table; ValueError for a row that makes no sense."
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-        return cls(name or Path(path).stem, tuple(_parameter(row) for row in rows))
 
     @cached_property
     def used(self) -> tuple[Parameter, ...]: # the P parameters that make a preset
@@ -98,8 +91,7 @@ class Synth:
     def __len__(self) -> int: # P
         return len(self.used)
 
-    def __repr__(self) -> str:
-        return f"Synth({self.name!r}, {len(self.parameters)} parameters, {len(self)} used)"
+    def __repr__(self) -> str: return f"Synth({self.name!r}, {len(self.parameters)} parameters, {len(self)} used)"
 
 # %% ../nbs/00_synths.ipynb #7ef073bc
 def _numbers(text: str) -> tuple[float, ...]:
@@ -118,6 +110,16 @@ def _parameter(row: dict) -> Parameter: # one row of the CSV, as strings
         values, default = tuple(round(v * steps) / steps for v in values), round(default * steps) / steps
     weights = tuple(w / sum(weights) for w in weights) if weights else (1 / len(values),) * len(values) if values else ()
     return Parameter(row["name"], row["type"], default, low, high, values, weights, row["used"] == "1", steps, row["address"])
+
+# %% ../nbs/00_synths.ipynb #50fcaaec
+@patch(cls_method=True)
+def from_csv(
+    cls: Synth,
+    path: str | Path, # columns: name,type,default,low,high,values,weights,steps,address,used
+) -> Synth: # named after the file
+    "Read a parameter table; ValueError for a row that makes no sense."
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    return cls(Path(path).stem, tuple(_parameter(row) for row in rows))
 
 # %% ../nbs/00_synths.ipynb #5789413c
 SPECS = files("synthproxy") / "specs" # the folder of parameter tables

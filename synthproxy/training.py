@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -64,36 +65,39 @@ class SynthProxy(nn.Module):
         self.train(training)
         return torch.cat(parts).numpy()
 
-    def save_pretrained(
-        self,
-        folder: str | Path, # of the checkpoint
-    ) -> None:
-        "Write model.safetensors and config.json, each aside and renamed."
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / (WEIGHTS + ".tmp")
-        save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, aside)
-        os.replace(aside, folder / WEIGHTS)
-        write_json(folder / CONFIG, self.config)
+# %% ../nbs/04_training.ipynb #d3a2d5b0
+@patch
+def save_pretrained(
+    self: SynthProxy,
+    folder: str | Path, # of the checkpoint
+) -> None:
+    "Write model.safetensors and config.json, each aside and renamed."
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / (WEIGHTS + ".tmp")
+    save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, aside)
+    os.replace(aside, folder / WEIGHTS)
+    write_json(folder / CONFIG, self.config)
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        folder: str | Path, # of a checkpoint
-    ) -> "SynthProxy": # in eval mode, on the CPU
-        "Load a checkpoint; FileNotFoundError or ValueError that says what is wrong."
-        folder = Path(folder)
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"no checkpoint in {folder}: {name} is missing; train one with nbs/04_training.ipynb")
-        proxy = cls(json.loads((folder / CONFIG).read_text()))
-        if proxy.config["table_sha256"] != proxy.synth.table_hash:
-            raise ValueError(f"{folder}: trained for another parameter table of {proxy.synth.name} than the one installed")
-        try:
-            proxy.load_state_dict(load_file(folder / WEIGHTS))
-        except (SafetensorError, RuntimeError) as error:
-            raise ValueError(f"{folder / WEIGHTS}: not the weights of a {proxy.config['encoder']} ({str(error).splitlines()[0]})") from error
-        return proxy.eval()
+# %% ../nbs/04_training.ipynb #a993e3e2
+@patch(cls_method=True)
+def from_pretrained(
+    cls: SynthProxy,
+    folder: str | Path, # of a checkpoint
+) -> SynthProxy: # in eval mode, on the CPU
+    "Load a checkpoint; FileNotFoundError or ValueError that says what is wrong."
+    folder = Path(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"no checkpoint in {folder}: {name} is missing; train one with nbs/04_training.ipynb")
+    proxy = cls(json.loads((folder / CONFIG).read_text()))
+    if proxy.config["table_sha256"] != proxy.synth.table_hash:
+        raise ValueError(f"{folder}: trained for another parameter table of {proxy.synth.name} than the one installed")
+    try:
+        proxy.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{folder / WEIGHTS}: not the weights of a {proxy.config['encoder']} ({str(error).splitlines()[0]})") from error
+    return proxy.eval()
 
 # %% ../nbs/04_training.ipynb #99c25e84
 _RATES = { # size -> encoder -> batch size, learning rate
@@ -216,7 +220,7 @@ def pick_device(
         raise ValueError("device 'cuda': no GPU here; use cpu or auto")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
-
+# %% ../nbs/04_training.ipynb #2af5c767
 def train(
     config: TrainConfig,
     train_set: Dataset,
@@ -255,7 +259,7 @@ def train(
         _log.info("%s epoch %d: %s", config.encoder, epoch + 1, entry)
     return _close(folder, about)
 
-# %% ../nbs/04_training.ipynb #2af5c767
+# %% ../nbs/04_training.ipynb #a907245d
 def _start_at_mean(proxy: SynthProxy, train_set: Dataset) -> None: # the last layer's bias: the mean embedding of up to 4,096 rows
     head = [module for module in proxy.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():
@@ -270,13 +274,13 @@ def _resume(folder: Path, proxy: SynthProxy, optimiser: torch.optim.Optimizer, f
         raise ValueError(f"{folder} holds a run with other {'settings' if differs[0] == 'train' else 'data'}; choose another folder or delete this one")
     return _load_state(folder / STATE, proxy, optimiser)
 
-
+# %% ../nbs/04_training.ipynb #ac16a596
 def _card(about: dict, entry: dict, made: dict, proxy: SynthProxy) -> dict: # what config.json says of the training
     return {"training": about["train"], "best_epoch": entry["epoch"], "validation": {k: entry[k] for k in ("mrr_512", "validation_l1")},
             "data": {"manifest_sha256": about["data"], **{k: made[k] for k in ("kind", "rows", "seed", "distribution")}},
             "weights": count_weights(proxy)}
 
-
+# %% ../nbs/04_training.ipynb #dbcb69ca
 def _close(folder: Path, about: dict) -> SynthProxy: # note what the whole run took, once
     proxy = SynthProxy.from_pretrained(folder)
     if "history" not in proxy.config or len(proxy.config["history"]) != len(about["history"]):

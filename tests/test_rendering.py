@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from synthproxy.rendering import DexedRenderer, Note, carrier_bound, get_renderer, rms
+from synthproxy.rendering import DexedRenderer, Note, carrier_bound, get_renderer, render_voices, rms
 from synthproxy.synths import from_dx7, from_uniform, sample, to_dx7
 
 RENDERER = DexedRenderer()
@@ -54,7 +54,7 @@ def test_same_bytes_whatever_came_before_and_however_many_threads():
 
 def test_level_is_the_plugins_and_the_end_is_silent():
     voice = dexed.Patch()
-    audio = RENDERER.render_voices(np.frombuffer(voice.to_sysex()[:155], np.uint8)[None])
+    audio = render_voices(np.frombuffer(voice.to_sysex()[:155], np.uint8)[None])
     engine = dexed.DexedSynth(32_000)
     engine.load_patch(voice)
     raw = engine.render(60, 100, 2.0, 5.0)
@@ -81,4 +81,4 @@ def test_invalid_preset_is_refused_before_rendering():
 def test_projected_voices_render_as_their_presets():
     presets = sample(SYNTH, 3, seed=8)
     assert np.array_equal(from_dx7(SYNTH, to_dx7(SYNTH, presets)), presets)
-    assert np.array_equal(RENDERER.render_voices(to_dx7(SYNTH, presets)), RENDERER.render(presets))
+    assert np.array_equal(render_voices(to_dx7(SYNTH, presets)), RENDERER.render(presets))
