@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
@@ -216,20 +217,19 @@ def generate(
     executor: Executor | None = None, # where chunks run; threads by default
 ) -> Dataset:
     "Make a synthetic dataset, or finish one that was interrupted."
-    folder = Path(folder)
+    folder, workers = Path(folder), workers or available_cores()
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = _begin(recipe, folder)
-    shards = manifest["shards"]
-    todo = [i for i, shard in enumerate(shards) if shard is None]
-    if todo:
-        workers = workers or available_cores()
-        pool = executor or ThreadPoolExecutor(workers)
-        try:
-            _run(recipe, folder, manifest, todo, chunk_rows, pool, in_flight=2 * workers)
-        finally:
-            if executor is None:
-                pool.shutdown(cancel_futures=True)
-    return Dataset(folder)
+    with FileLock(folder.with_name(f".{folder.name}.lock")): # released by the system if this process is killed
+        manifest = _begin(recipe, folder)
+        todo = [i for i, shard in enumerate(manifest["shards"]) if shard is None]
+        if todo:
+            pool = executor or ThreadPoolExecutor(workers)
+            try:
+                _run(recipe, folder, manifest, todo, chunk_rows, pool, in_flight=2 * workers)
+            finally:
+                if executor is None:
+                    pool.shutdown(cancel_futures=True)
+        return Dataset(folder)
 
 # %% ../nbs/03_datasets.ipynb #e63a1828
 def _begin(recipe: Recipe, folder: Path) -> dict: # the manifest, with None for each shard that is to be made

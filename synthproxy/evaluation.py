@@ -147,10 +147,11 @@ def caption(
     "What a table shows, with chance beside it."
     part = report[report.split == split]
     row, chance = part.iloc[0], part[part.metric == "chance_mrr"].value.iloc[0]
-    galleries = "100 random galleries" if part["std"].notna().any() and row.profile != "smoke" else "random galleries"
-    over = f"mean over {galleries} of" if part["std"].notna().any() else "all"
-    return (f"{row.synth}, {split} presets, {row.audio_model}, profile {row.profile}: one against all among {over} "
-            f"{int(row.gallery):,}; chance MRR {chance:.4f}; trained on {int(row.train_rows):,} {row.distribution} presets")
+    one = f"one against all {int(row.gallery):,}"
+    if part["std"].notna().any():
+        one = f"one against {int(row.gallery):,}, mean over {get_profile(row.profile).subsets} random galleries"
+    return (f"{row.synth}, {split} presets, {row.audio_model}, profile {row.profile}: {one}; chance MRR {chance:.4f}; "
+            f"trained on {int(row.train_rows):,} {row.distribution} presets")
 
 
 def save_report(

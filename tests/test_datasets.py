@@ -54,6 +54,14 @@ def test_a_killed_run_is_resumed(tmp_path, reference):
     assert len(kept) >= len(finished) - 1 # at most the shard between its renaming and its entry in the manifest is made again
 
 
+def test_two_processes_at_once_make_one_dataset(tmp_path, reference):
+    code = f"from synthproxy.datasets import *; from synthproxy.rendering import Note; print(len(generate({RECIPE!r}, {str(tmp_path / 'data')!r})))"
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0].strip() for process in both] == ["512", "512"]
+    assert manifest_hash(tmp_path / "data") == manifest_hash(reference.folder)
+    assert len(read_log(tmp_path / "data")) == 1 # only one of them did the work
+
+
 def test_early_rejection_keeps_exactly_the_accepted_rows():
     # the plain way: render every candidate of each row, one after the other
     synth, renderer = get_synth("dexed"), get_renderer("dexed", 32_000)
