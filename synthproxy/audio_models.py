@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pooch
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from platformdirs import user_cache_path
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -204,7 +204,7 @@ _log = logging.getLogger(__name__)
 
 # %% ../nbs/02_audio_models.ipynb #0b353ea0
 def _cache_folder() -> Path:
-    return Path(os.environ.get("SYNTHPROXY_CACHE") or pooch.os_cache("synthproxy"))
+    return Path(os.environ.get("SYNTHPROXY_CACHE") or user_cache_path("synthproxy"))
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,8 @@ class Weights:
         for folder in filter(None, (named and Path(named), cache_folder)):
             if (folder / self.file).is_file():
                 return self._check(folder / self.file)
+        import pooch # only where something is downloaded
+
         try:
             pooch.retrieve(_RELEASE + self.file, known_hash=self.sha256, fname=self.file, path=cache_folder)
         except Exception as error: # whatever the network does, the user needs the same three answers

@@ -21,6 +21,7 @@ def readme() -> str:
             cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M) if echo else ""
         kept.append(cell)
     notebook.cells = kept
+    notebook.metadata["language_info"] = {"name": "python"}
     text = MarkdownExporter().from_notebook_node(notebook)[0]
     text = re.sub(r"```python\n\s*```\n?", "", text) # cells that show only their output
     text = re.sub(r"\]\(\.\./", "](", text) # links as seen from the root
