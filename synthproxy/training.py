@@ -101,8 +101,10 @@ def from_pretrained(
 
 # %% ../nbs/04_training.ipynb #99c25e84
 _RATES = { # size -> encoder -> batch size, learning rate
-    "paper": {"mlp_oh": (512, 1.2e-2), "hn_oh": (512, 4e-3), "hn_pt": (512, 7e-3), "hn_ptgru": (512, 1.5e-3), "tfm": (256, 1e-3)},
-    "small": {"mlp_oh": (512, 1.2e-2), "hn_oh": (512, 4e-3), "hn_pt": (512, 7e-3), "hn_ptgru": (512, 6e-3), "tfm": (256, 2e-3)},
+    "paper": {"mlp_oh": (512, 1.2e-2), "hn_oh": (512, 4e-3), "hn_pt": (512, 7e-3), "hn_ptgru": (512, 1.5e-3), "tfm": (256, 1e-3),
+              "opgraph": (512, 4e-3)},
+    "small": {"mlp_oh": (512, 1.2e-2), "hn_oh": (512, 4e-3), "hn_pt": (512, 7e-3), "hn_ptgru": (512, 6e-3), "tfm": (256, 2e-3),
+              "opgraph": (512, 4e-3)},
 }
 
 
