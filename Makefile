@@ -25,7 +25,7 @@ $(VENV)/.done: settings.ini setup.py constraints.txt
 
 # evaluate what ships with the repository, and print the tables
 eval: setup
-	@mkdir -p $(OUT:$(PROFILE)/notebooks=cpu/notebooks)
+	@mkdir -p results/cpu/notebooks
 	$(RUN) nbs/05_eval.ipynb results/cpu/notebooks/05_eval_$(SYNTH).ipynb -p synth $(SYNTH) -p profile cpu
 	@cat results/cpu/eval_$(SYNTH).md
 
