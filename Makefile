@@ -8,9 +8,12 @@ BIN      := $(VENV)/bin
 OUT      := results/$(PROFILE)/notebooks
 RUN      := $(BIN)/papermill --no-progress-bar --log-level ERROR
 
-# weights of audio models, if a folder of them lies beside the project
+# weights of audio models and presets of synths, if folders of them lie beside the project
 ifneq ($(wildcard ../shared/weights),)
 export SYNTHPROXY_WEIGHTS ?= $(abspath ../shared/weights)
+endif
+ifneq ($(wildcard ../shared/presets),)
+export SYNTHPROXY_PRESETS ?= $(abspath ../shared/presets)
 endif
 
 .PHONY: setup eval test reproduce clean-data readme hooks lock

@@ -21,11 +21,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from platformdirs import user_cache_path
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .project import check_choice, write_json
+from .project import cache_folder, check_choice, write_json
 
 # %% ../nbs/02_audio_models.ipynb #32b6a854
 SAMPLE_RATE_HZ = 32_000 # of every model in this notebook
@@ -203,10 +202,6 @@ _RELEASE = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/"
 _log = logging.getLogger(__name__)
 
 # %% ../nbs/02_audio_models.ipynb #0b353ea0
-def _cache_folder() -> Path:
-    return Path(os.environ.get("SYNTHPROXY_CACHE") or user_cache_path("synthproxy"))
-
-
 @dataclass(frozen=True)
 class Weights:
     "A weights file of the official release."
@@ -215,23 +210,23 @@ class Weights:
 
     def path(self) -> Path: # a file whose hash was checked
         "Find the file in the named folder or the cache, or download it; FileNotFoundError or ValueError with what to do."
-        cache_folder, named = _cache_folder(), os.environ.get(WEIGHTS_VARIABLE)
-        for folder in filter(None, (named and Path(named), cache_folder)):
+        cache, named = cache_folder(), os.environ.get(WEIGHTS_VARIABLE)
+        for folder in filter(None, (named and Path(named), cache)):
             if (folder / self.file).is_file():
                 return self._check(folder / self.file)
         import pooch # only where something is downloaded
 
         try:
-            pooch.retrieve(_RELEASE + self.file, known_hash=self.sha256, fname=self.file, path=cache_folder)
+            pooch.retrieve(_RELEASE + self.file, known_hash=self.sha256, fname=self.file, path=cache)
         except Exception as error: # whatever the network does, the user needs the same three answers
             raise FileNotFoundError(
-                f"weights {self.file} not found: looked in {WEIGHTS_VARIABLE}={named or '(not set)'} and {cache_folder}, "
+                f"weights {self.file} not found: looked in {WEIGHTS_VARIABLE}={named or '(not set)'} and {cache}, "
                 f"and the download of {_RELEASE + self.file} failed ({type(error).__name__}). Download it by hand and set "
                 f"{WEIGHTS_VARIABLE} to its folder, or choose an audio model without weights: mel128, mfcc40") from error
-        return self._check(cache_folder / self.file)
+        return self._check(cache / self.file)
 
     def _check(self, path: Path) -> Path:
-        found, record = hashlib.sha256(path.read_bytes()).hexdigest(), _cache_folder() / "sha256.json"
+        found, record = hashlib.sha256(path.read_bytes()).hexdigest(), cache_folder() / "sha256.json"
         recorded = json.loads(record.read_text()) if record.is_file() else {}
         expected = self.sha256 or recorded.get(self.file)
         if expected is None:

@@ -17,7 +17,7 @@ import pandas as pd
 import seaborn as sns
 
 from .datasets import Dataset, get_dataset
-from .metrics import chance_mrr, gallery_ranks, l1_distances, modality_gap, permutation_test, rank_metrics
+from .metrics import chance_mrr, gallery_ranks, l1_distances, modality_gap, mrr, own_ranks, permutation_test, rank_metrics, recall
 from .preset_encoders import ENCODERS
 from .project import check_parameters, get_profile, project_root, provenance, write_json
 from .training import CONFIG, SynthProxy, checkpoint_folder
@@ -42,6 +42,11 @@ def evaluate_proxy(
                 # the paper's own numbers are p2a and have no prefix
                 paper = direction == "p2a" and "mrr" in metric
                 found[metric if paper else f"{direction}_{metric}"].append(value)
+    found |= _by_group(distances, dataset.manifest.get("sources", []))
+    std = proxy.std.cpu().numpy()
+    for ranks in gallery_ranks(l1_distances(predicted / std, audio / std), gallery, subsets, seed):
+        found["mrr_standardised"].append(mrr(ranks))
+        found["p2a_recall_10_standardised"].append(recall(ranks, 10))
     found["l1"] = [float(np.diag(distances).mean())]
     found |= {k: [v] for k, v in modality_gap(predicted, audio).items()}
     most = min(1024, len(audio))
@@ -49,6 +54,15 @@ def evaluate_proxy(
     found |= {"permutation_p": [p], "permutation_mrr": [observed], "permutation_chance": [by_chance], "chance_mrr": [chance_mrr(gallery)]}
     rows = [(metric, np.mean(v), np.std(v) if len(v) > 1 else np.nan, gallery) for metric, v in found.items()]
     return pd.DataFrame(rows, columns=["metric", "value", "std", "gallery"])
+
+# %% ../nbs/05_eval.ipynb #99cfe41c
+def _by_group(distances: np.ndarray, sources: list[str]) -> dict[str, list[float]]: # MRR and R@10 of each family of banks, one against all
+    groups = np.array([source.split("_")[0] for source in sources])
+    found = {}
+    for group in np.unique(groups):
+        ranks = own_ranks(distances)[groups == group]
+        found |= {f"mrr_{group}": [mrr(ranks)], f"p2a_recall_10_{group}": [recall(ranks, 10)]}
+    return found
 
 # %% ../nbs/05_eval.ipynb #98fc4eb2
 COLUMNS = ["profile", "synth", "audio_model", "encoder", "split", "metric", "value", "std", "train_rows", "distribution",
@@ -80,7 +94,8 @@ def evaluate(
         same = {"profile": profile, "synth": synth, "audio_model": proxy.config["audio_model"], "encoder": encoder,
                 "train_rows": proxy.config["data"]["rows"], "distribution": proxy.config["data"]["distribution"], "seeds": 1,
                 "hardware": source["hardware"], "commit": source["commit"]}
-        validation = [(f"{k}", proxy.config["validation"][v]) for k, v in (("mrr_512", "mrr_512"), ("l1", "validation_l1"))]
+        validation = [(k, proxy.config["validation"][v]) for k, v in (
+            ("mrr_512", "mrr_512"), ("mrr_512_standardised", "mrr_512_standardised"), ("l1", "validation_l1"))]
         parts.append(pd.DataFrame(validation, columns=["metric", "value"]).assign(split="validation", gallery=512, **same))
         for split, name in TEST_SPLITS.items():
             rows = evaluate_proxy(proxy, get_dataset(synth, profile, name), size.gallery, size.subsets)
@@ -119,7 +134,7 @@ def _same_result(a: dict, b: dict) -> bool: # the same number from the same trai
         [float(a[k]) for k in numbers], [float(b[k]) for k in numbers], rtol=0, atol=5e-4, equal_nan=True)
 
 # %% ../nbs/05_eval.ipynb #bad01b0a
-SHOWN = {"mrr": "MRR", "l1": "L1", "p2a_recall_1": "R@1", "p2a_recall_5": "R@5", "p2a_recall_10": "R@10", "a2p_mrr": "MRR a2p",
+SHOWN = {"mrr": "MRR", "l1": "L1", "p2a_recall_1": "R@1", "p2a_recall_5": "R@5", "p2a_recall_10": "R@10", "mrr_standardised": "MRR std.", "a2p_mrr": "MRR a2p",
          "a2p_recall_10": "R@10 a2p", "p2a_median_normalised_rank": "median rank", "gap_classifier": "gap acc.", "permutation_p": "p"}
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENCODERS', 'PAPER_ENCODERS', 'OneHot', 'Tokens', 'sinusoids', 'Highway', 'mlp_oh', 'hn_oh', 'hn_pt', 'TokenGRU',
-           'TokenTransformer', 'OperatorGraph', 'build_encoder', 'count_weights']
+           'TokenTransformer', 'ModuleGraph', 'table_modules', 'instrument', 'build_encoder', 'count_weights']
 
 # %% ../nbs/02_preset_encoders.ipynb #aad56c7c
 import math
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from .operators import OPERATORS, algorithms, global_columns, operator_features
+from .operators import MOMENTS_S, Modules, operator_modules
 from .project import check_choice
 from .synths import Synth, get_synth
 
@@ -157,41 +157,83 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
-class OperatorGraph(nn.Module):
-    "Operators that pass messages along the algorithm; Dexed only, ValueError for another synth."
+def _moment_weights(moments: int) -> Tensor: # (T,) share of the clip that each moment stands for
+    times = torch.tensor(MOMENTS_S if moments == len(MOMENTS_S) else range(moments), dtype=torch.float32)
+    edges = torch.cat([times[:1], (times[1:] + times[:-1]) / 2, times.new_tensor([5.0 if moments == len(MOMENTS_S) else moments])])
+    return edges.diff() / (edges[-1] - edges[0])
 
-    def __init__(self, synth: Synth, dims: int, hidden: int, rounds: int = 3):
+
+class ModuleGraph(nn.Module):
+    "Modules that pass messages along the instrument's routing, at several moments of the note."
+
+    def __init__(
+        self,
+        synth: Synth, # ValueError where its table declares no modules
+        dims: int, # D
+        hidden: int, # numbers that each module keeps at each moment
+        rounds: int = 3, # of messages
+        modules: Callable[[Tensor], Modules] | None = None, # presets -> modules; the synth's own by default
+    ):
         super().__init__()
-        if synth.name != "dexed":
-            raise ValueError(f"opgraph needs a synth whose operators and routing are declared: dexed, not {synth.name}")
-        for name, table in zip(("modulation", "feedback", "carriers"), algorithms()):
-            self.register_buffer(name, table, persistent=False)
-        self.register_buffer("columns", global_columns(), persistent=False)
-        self.algorithm, self.wave, self.amount = (synth.names.index(n) for n in ("algorithm", "lfo_wave", "feedback"))
-        self.waves = int(synth.categories[self.wave])
-        self.whole = _mlp(len(self.columns) + self.waves, hidden, hidden)
-        self.operator = _mlp(operator_features(torch.zeros(1, len(synth))).shape[-1], hidden, hidden)
-        self.messages = nn.ModuleList(nn.Linear(hidden, 2 * hidden) for _ in range(rounds))
-        self.updates = nn.ModuleList(nn.Sequential(nn.LayerNorm(4 * hidden + 1), _mlp(4 * hidden + 1, 2 * hidden, hidden)) for _ in range(rounds))
-        self.head = nn.Sequential(nn.LayerNorm(4 * hidden), _mlp(4 * hidden, 4 * hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, dims))
+        self.modules_of = modules or instrument(synth)
+        shapes = self.modules_of(torch.zeros(2, len(synth)))
+        (_, count, still), (*_, moments, moving), kinds = shapes.still.shape, shapes.moving.shape, shapes.edges.shape[1]
+        self.register_buffer("weights", _moment_weights(moments), persistent=False)
+        self.whole = _mlp(shapes.whole.shape[1], hidden, hidden)
+        self.still = nn.Linear(still + 1, hidden)
+        self.moving = nn.Linear(moving, hidden, bias=False) if moving else None
+        self.read = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden))
+        self.tell_all = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(rounds))
+        self.messages = nn.ModuleList(nn.Linear(hidden, kinds * hidden) for _ in range(rounds))
+        width = (1 + kinds) * hidden
+        self.updates = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), _mlp(width, 2 * hidden, hidden)) for _ in range(rounds))
+        self.moment = nn.Sequential(nn.LayerNorm(3 * hidden), _mlp(3 * hidden, 4 * hidden, 4 * hidden))
+        self.head = nn.Sequential(nn.LayerNorm(9 * hidden), _mlp(9 * hidden, 8 * hidden, 4 * hidden), nn.ReLU(), nn.Linear(4 * hidden, dims))
 
 # %% ../nbs/02_preset_encoders.ipynb #48409043
 @patch
-def forward(self: OperatorGraph, presets: Tensor) -> Tensor: # (B, P) -> (B, D)
-    algorithm = presets[:, self.algorithm].long()
-    heard = self.carriers[algorithm][..., None] # (B, 6, 1)
-    feedback = self.feedback[algorithm] * presets[:, self.amount, None, None]
-    wave = F.one_hot(presets[:, self.wave].long(), self.waves).to(presets.dtype)
-    whole = self.whole(torch.cat([presets[:, self.columns] * 2 - 1, wave], 1)) # (B, hidden)
-    state = self.operator(operator_features(presets)) # (B, 6, hidden)
-    everywhere = whole[:, None].expand(-1, OPERATORS, -1)
-    for message, update in zip(self.messages, self.updates):
-        sent, fed_back = message(state).relu().chunk(2, -1)
-        received = torch.cat([state, self.modulation[algorithm] @ sent, feedback @ fed_back, everywhere, heard], -1)
-        state = state + update(received)
-    total = (state * heard).sum(1)
-    loudest = state.masked_fill(heard == 0, -torch.inf).amax(1)
-    return self.head(torch.cat([total, total / heard.sum(1), loudest, whole], -1))
+def forward(self: ModuleGraph, presets: Tensor) -> Tensor: # (B, P) -> (B, D)
+    still, moving, edges, heard, whole = self.modules_of(presets)
+    whole, heard = self.whole(whole), heard[..., None] # (B, hidden), (B, M, 1)
+    state = self.still(torch.cat([still, heard], -1))[:, :, None] # (B, M, 1 or T, hidden)
+    state = self.read(state + self.moving(moving) if self.moving is not None else state)
+    for tell_all, message, update in zip(self.tell_all, self.messages, self.updates):
+        sent = message(state).relu().chunk(edges.shape[1], -1)
+        received = [(edges[:, k] @ s.flatten(2)).view_as(state) for k, s in enumerate(sent)]
+        state = state + update(torch.cat([state + tell_all(whole)[:, None, None], *received], -1))
+    total, most = (state * heard[..., None]).sum(1), state.masked_fill(heard[..., None] == 0, -torch.inf).amax(1)
+    moments = self.moment(torch.cat([total, most, whole[:, None].expand_as(total)], -1)) # (B, T, 4 * hidden)
+    return self.head(torch.cat([(moments * self.weights[:, None]).sum(1), moments.amax(1), whole], -1))
+
+# %% ../nbs/02_preset_encoders.ipynb #d97d1c2d
+def table_modules(synth: Synth) -> Callable[[Tensor], Modules]: # presets (B, P) -> modules; ValueError where none are declared
+    "Modules as a parameter table declares them."
+    split = [p.module.partition(">") for p in synth.used]
+    names = list(dict.fromkeys(name for name, *_ in split if name))
+    if not names:
+        raise ValueError(f"opgraph needs a table that declares modules; the one of {synth.name} has none: fill its column 'module'")
+    targets = {name: into.split("+") for name, _, into in split if into}
+    acts = torch.tensor([[float(into in targets.get(name, ())) for name in names] for into in names]) # (M, M)
+    acts = acts if targets else 1 - torch.eye(len(names))
+    heard = (acts.sum(0) == 0).float() if targets else torch.ones(len(names))
+    one_hot = OneHot(synth)
+    owners = [split[i][0] for i in one_hot.numeric.tolist()] + [split[i][0] for i, n in one_hot.columns for _ in range(n)]
+    columns = [torch.tensor([i for i, owner in enumerate(owners) if owner == name]) for name in ("", *names)]
+    widest = max(map(len, columns[1:]))
+
+    def modules(presets: Tensor) -> Modules:
+        b, features = len(presets), one_hot.to(presets.device)(presets)
+        still = torch.stack([F.pad(features[:, c], (0, widest - len(c))) for c in columns[1:]], 1)
+        which = torch.eye(len(names), device=presets.device).expand(b, -1, -1)
+        return Modules(torch.cat([still, which], -1), presets.new_zeros(b, len(names), 1, 0), acts.to(presets).expand(b, 1, -1, -1),
+                       heard.to(presets).expand(b, -1), torch.cat([features[:, columns[0].long()], presets.new_ones(b, 1)], 1))
+
+    return modules
+
+
+def instrument(synth: Synth) -> Callable[[Tensor], Modules]: # presets (B, P) -> modules; ValueError where none are known
+    "How a synth is put together."
+    return operator_modules if synth.name == "dexed" else table_modules(synth)
 
 # %% ../nbs/02_preset_encoders.ipynb #5733cd90
 ENCODERS: dict[str, tuple[Callable[..., nn.Module], dict[str, dict]]] = {
@@ -200,7 +242,7 @@ ENCODERS: dict[str, tuple[Callable[..., nn.Module], dict[str, dict]]] = {
     "hn_pt": (hn_pt, {"paper": {"hidden": 512, "token": 64}, "small": {"hidden": 384, "token": 16}}),
     "hn_ptgru": (TokenGRU, {"paper": {"hidden": 768, "token": 384}, "small": {"hidden": 384, "token": 64}}),
     "tfm": (TokenTransformer, {"paper": {"token": 256}, "small": {"token": 64, "layers": 2, "heads": 4}}),
-    "opgraph": (OperatorGraph, {"paper": {"hidden": 384}, "small": {"hidden": 160}}), # ours
+    "opgraph": (ModuleGraph, {"paper": {"hidden": 192}, "small": {"hidden": 96}}), # ours
 }
 PAPER_ENCODERS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm")
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'SEEDS', 'project_root', 'check_choice', 'check_parameters', 'Profile', 'get_profile', 'data_folder',
-           'available_cores', 'hardware', 'commit', 'provenance', 'write_json']
+           'cache_folder', 'available_cores', 'hardware', 'commit', 'provenance', 'write_json']
 
 # %% ../nbs/00_project.ipynb #5a94ad8d
 import difflib
@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 # %% ../nbs/00_project.ipynb #c7210ea2
 def project_root() -> Path: # folder that holds settings.ini, data/ and results/
@@ -69,6 +71,7 @@ class Profile:
     encoder_size: str # "small" or "paper", see preset_encoders
     epochs: tuple[int, ...] # epochs of each cosine cycle
     warmup_steps: int # linear warm-up of the learning rate
+    distribution: str = "uniform" # of training presets, where the synth has voices to learn from; see priors
     gallery: int = 4096 # candidates in one-against-all ranking
     subsets: int = 100 # random galleries averaged
 
@@ -77,7 +80,7 @@ PROFILES = {
     p.name: p
     for p in (
         Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, gallery=512, subsets=20),
-        Profile("cpu", "mn04", 32_768, 4_096, 8_192, "small", (4, 8), 200),
+        Profile("cpu", "mn04", 102_400, 4_096, 8_192, "small", (10,), 200, "prior"),
         Profile("paper", "mn04", 10_240_000, 131_072, 131_072, "paper", (10, 20), 7_500),
     )
 }
@@ -95,6 +98,11 @@ def data_folder(
 ) -> Path: # data/<synth>/<profile>
     "Where the datasets and checkpoints of a synth and profile lie."
     return project_root() / "data" / synth / get_profile(profile).name
+
+
+def cache_folder() -> Path: # SYNTHPROXY_CACHE, or the system's place for caches
+    "Where downloads are kept."
+    return Path(os.environ.get("SYNTHPROXY_CACHE") or user_cache_path("synthproxy"))
 
 # %% ../nbs/00_project.ipynb #4cb7081c
 def available_cores() -> int: # at least 1

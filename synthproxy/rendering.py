@@ -17,7 +17,7 @@ import numpy as np
 from dexed.algorithms import get_carriers
 
 from .project import check_choice
-from .synths import Synth, get_synth, to_dx7
+from .synths import DX7_LOUDNESS, Synth, get_synth, to_dx7
 
 # %% ../nbs/01_rendering.ipynb #6d7a8b8f
 @dataclass(frozen=True)
@@ -122,16 +122,12 @@ class DexedRenderer:
 # %% ../nbs/01_rendering.ipynb #99997f9d
 _BLOCK = 64 # samples between two updates of an envelope
 _OCTAVE = 1 << 24 # envelope units in an octave of amplitude
-_LOW_LEVELS = np.array([0, 5, 9, 13, 17, 20, 23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 42, 43, 45, 46]) # DX7 levels 0-19, linear above
 _MARGIN = 1.002, 4e-4 # factor and offset that cover the engine's rounding of amplitudes
 
 
-def _loudness(level: np.ndarray) -> np.ndarray: # DX7 level 0-99 -> the engine's 0-127 scale
-    return np.where(level < 20, _LOW_LEVELS[np.minimum(level, 19)], level.astype(int) + 28)
-
-
 def _targets(levels: np.ndarray, output: np.ndarray) -> np.ndarray: # (N, 4), (N,) -> (N, 4) int64 envelope units
-    sixteenths = (_loudness(levels) // 2) * 64 + _loudness(output)[:, None] * 32 - 4256
+    loudness = np.array(DX7_LOUDNESS)
+    sixteenths = (loudness[levels] // 2) * 64 + loudness[output][:, None] * 32 - 4256
     return np.maximum(sixteenths, 16).astype(np.int64) << 16
 
 

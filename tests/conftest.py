@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from synthproxy.audio_models import WEIGHTS_VARIABLE, have_weights
+from synthproxy.priors import PRESETS_VARIABLE
 
 ROOT = Path(__file__).parent.parent
-if WEIGHTS_VARIABLE not in os.environ and (ROOT.parent / "shared" / "weights").is_dir():
-    os.environ[WEIGHTS_VARIABLE] = str(ROOT.parent / "shared" / "weights")
+for variable, folder in ((WEIGHTS_VARIABLE, "weights"), (PRESETS_VARIABLE, "presets")):
+    if variable not in os.environ and (ROOT.parent / "shared" / folder).is_dir():
+        os.environ[variable] = str(ROOT.parent / "shared" / folder)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from synthproxy.training import SynthProxy, checkpoint_folder
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
-PARAMETERISED = ("03_datasets", "04_training", "05_eval", "90_benchmarks")
+PARAMETERISED = ("03_datasets", "04_training", "05_eval", "06_scaling", "90_benchmarks")
 MODULES = [p.stem for p in (ROOT / "synthproxy").glob("*.py") if not p.stem.startswith("_")]
 
 

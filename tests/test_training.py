@@ -78,7 +78,7 @@ def test_the_best_epoch_is_kept(through):
 
 def test_loss_falls(through):
     history = json.loads((through / "config.json").read_text())["history"]
-    assert history[-1]["train_l1"] < history[0]["train_l1"]
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
 
 
 def test_round_trip_and_batches(through, tmp_path):

@@ -1,0 +1,74 @@
+"""What opgraph knows: routing, envelopes, and which presets sound the same."""
+import numpy as np
+import pytest
+import torch
+
+from synthproxy.operators import MOMENTS_S, algorithms, operator_columns, operator_modules, pitch_envelope, same_sound
+from synthproxy.preset_encoders import ModuleGraph, build_encoder, table_modules
+from synthproxy.rendering import Note, get_renderer, rms
+from synthproxy.synths import Parameter, Synth, get_synth, sample
+
+DEXED = get_synth("dexed")
+
+
+def test_the_pitch_envelope_ends_where_its_levels_say():
+    rates, levels = torch.ones(3, 4), torch.tensor([[0.0] * 4, [50 / 99] * 4, [1.0, 1.0, 1.0, 0.0]])
+    bend = pitch_envelope(rates, levels, torch.tensor([0.0, 1.9, 4.9]))
+    torch.testing.assert_close(bend, torch.tensor([[-4.0, -4, -4], [0, 0, 0], [-4, 127 / 32, -4]]), atol=.05, rtol=0)
+    slow = pitch_envelope(torch.zeros(1, 4), levels[2:], torch.tensor([1.0, 2.0]))
+    assert (slow.diff() - 1 / 21.3).abs().max() < 1e-4 # the slowest rate: an octave in 21.3 seconds
+
+
+def test_presets_that_sound_the_same_do():
+    presets = sample(DEXED, 40, seed=5)
+    presets[::2, DEXED.names.index("op5_output_level")] = 0
+    presets[:8, DEXED.names.index("algorithm")] = 31
+    torch.manual_seed(1)
+    others = same_sound(torch.from_numpy(presets)).numpy()
+    renderer = get_renderer("dexed", 32_000)
+    a, b = renderer.render(presets, Note()), renderer.render(others, Note())
+    heard = rms(a) > 1e-4
+    assert heard.sum() > 10 and (presets[heard] != others[heard]).any(1).sum() > 5
+    assert (rms(a - b)[heard] < .02 * rms(a)[heard]).all()
+
+
+def test_modules_that_reach_nothing_have_no_say():
+    presets = torch.from_numpy(sample(DEXED, 6, seed=3))
+    presets[:, DEXED.names.index("algorithm")] = 31 # six carriers, operator 6 with feedback
+    graph = ModuleGraph(DEXED, 16, hidden=16).eval()
+    heard = algorithms()[2][31]
+    assert heard.sum() == 6
+    deaf = ModuleGraph(DEXED, 16, hidden=16, modules=lambda x: operator_modules(x)._replace(heard=torch.tensor([1.0, 1, 1, 1, 1, 0]).expand(len(x), -1))).eval()
+    other = presets.clone()
+    other[:, operator_columns()[1][5]] = torch.from_numpy(sample(DEXED, 6, seed=4))[:, operator_columns()[1][5]]
+    with torch.inference_mode():
+        assert torch.equal(deaf(presets), deaf(other)) and not torch.allclose(graph(presets), graph(other), atol=1e-4)
+
+
+def test_any_table_with_modules_will_do():
+    def parameter(name: str, module: str, values: tuple[float, ...] = ()) -> Parameter:
+        weights = (1 / len(values),) * len(values) if values else ()
+        return Parameter(name, "cat" if values else "num", 0.5, 0, 1, values, weights, True, None, "", module)
+
+    synth = Synth("tiny", (parameter("a", "osc1>filter"), parameter("b", "osc1>filter", (0, .5, 1)), parameter("c", "osc2>filter+lfo"),
+                           parameter("d", "filter"), parameter("e", "lfo>osc1"), parameter("gain", "")))
+    modules = table_modules(synth)(torch.tensor([[.1, 2, .3, .4, .5, .6]]))
+    assert modules.edges[0, 0].tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0]] # row: who receives; osc1, osc2, filter, lfo
+    assert modules.heard[0].tolist() == [0, 0, 1, 0] and modules.still.shape == (1, 4, 4 + 4)
+    assert modules.whole[0].tolist() == pytest.approx([.6, 1])
+    graph, knobs = ModuleGraph(synth, 8, hidden=32), torch.rand(5, 6, requires_grad=True)
+    graph(torch.cat([knobs[:, :1], torch.ones(5, 1), knobs[:, 2:]], 1)).sum().backward()
+    assert (knobs.grad[:, [0, 2, 3, 4, 5]] != 0).any(0).all()
+    with pytest.raises(ValueError, match="opgraph needs a table that declares modules"):
+        table_modules(Synth("flat", (parameter("a", ""),)))
+
+
+def test_gradients_are_finite_at_the_ends_of_every_knob():
+    for value in (0.0, 1.0):
+        presets = torch.full((2, len(DEXED)), value)
+        presets[:, DEXED.categories > 0] = 0
+        presets.requires_grad_()
+        encoder = build_encoder("opgraph", "dexed", 8, "small")
+        encoder(presets).square().sum().backward()
+        assert torch.isfinite(presets.grad).all()
+    assert len(MOMENTS_S) == 10 and np.all(np.diff(MOMENTS_S) > 0)

@@ -1,0 +1,33 @@
+"""Learning curves: a run is measured once, and its numbers are kept."""
+import pandas as pd
+import pytest
+import torch
+
+import synthproxy.scaling as scaling
+from synthproxy.datasets import Recipe, generate
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    sets = {split: generate(Recipe("dexed", "mel128", rows, seed), tmp_path / split)
+            for split, rows, seed in (("train", 128, 1), ("validation", 512, 2), ("handcrafted", 16, 3))}
+    monkeypatch.setattr(scaling, "get_dataset", lambda synth, profile, split: sets[split])
+    monkeypatch.setattr(scaling, "results_path", lambda: tmp_path / "scaling.csv")
+    return tmp_path / "scaling.csv"
+
+
+def test_a_run_is_measured_once(small):
+    scaling.measure("dexed", "smoke", "mlp_oh", 128, seed=3)
+    content, known = small.read_bytes(), scaling.read_results("dexed", "smoke")
+    assert set(known.split) == {"validation", "handcrafted"} and set(known.metric) == {"mrr", "recall_10", "l1", "mrr_512"}
+    assert (known.train_rows == 128).all() and (known.seed == 3).all() and known.value.between(0, 1).all()
+    scaling.measure("dexed", "smoke", "mlp_oh", 128, seed=3)
+    assert small.read_bytes() == content
+    scaling.measure("dexed", "smoke", "mlp_oh", 128, seed=3, variant="other", average=.9, augment=True, loss="mse")
+    scaling.measure_nearest("dexed", "smoke", 64)
+    whole = pd.read_csv(small)
+    assert set(whole.variant) == {"standard", "other"} and set(whole.encoder) == {"mlp_oh", "nearest"}
+    pd.testing.assert_frame_equal(whole[(whole.variant == "standard") & (whole.encoder == "mlp_oh")].reset_index(drop=True), known)
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match="unknown encoder"):
+        scaling.measure("dexed", "smoke", "mlp", 128)
