@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'KEY', 'TEST_SPLITS', 'SHOWN', 'evaluate_proxy', 'trained_encoders', 'evaluate', 'update_metrics',
-           'results_table', 'caption', 'save_report', 'plot_mrr']
+           'results_table', 'caption', 'save_report', 'plot_mrr', 'write_card']
 
 # %% ../nbs/05_eval.ipynb #5dce7dbb
 import json
@@ -204,3 +204,35 @@ def plot_mrr(
     ax.axhline(part[part.metric == "chance_mrr"].value.iloc[0], color="k", ls="--", lw=.8)
     ax.set(title=split, xlabel="", ylabel=f"MRR, one of {int(part.gallery.iloc[0]):,}")
     return ax
+
+# %% ../nbs/05_eval.ipynb #8bafb877
+_LIMITS = """- It stands for one note: middle C, velocity 100, held for 2 of 5 seconds. Other notes were never heard.
+- It knows the used parameters of the table only; the others stand at their defaults.
+- It predicts the embedding of one audio model; how near two sounds are is that model's opinion.
+- It was trained on sounds with an RMS above 0.01: of very quiet presets it knows nothing."""
+
+
+def write_card(
+    encoder: str, # name of an encoder
+    report: pd.DataFrame, # from evaluate
+) -> Path: # README.md in the checkpoint's folder
+    "Say what a checkpoint is, from its configuration and a report."
+    synth, profile = report.iloc[0][["synth", "profile"]]
+    folder = checkpoint_folder(synth, profile, encoder)
+    config = SynthProxy.from_pretrained(folder).config
+    value = report[report.encoder == encoder].set_index(["split", "metric"]).value
+    shown = {("validation", "mrr_512"): "synthetic, validation MRR@512", ("synthetic", "mrr"): f"synthetic, one of {get_profile(profile).gallery:,}, MRR",
+             ("synthetic", "l1"): "synthetic, L1", ("handcrafted", "mrr"): "hand-crafted, one of all, MRR", ("handcrafted", "p2a_recall_10"): "hand-crafted, recall@10"}
+    shown |= {key: f"hand-crafted, {key[1].removeprefix('mrr_')}, MRR" for key in value.index if key[0] == "handcrafted" and key[1].startswith("mrr_") and "standardised" not in key[1]}
+    table = pd.DataFrame([{"metric": name, "value": f"{value[key]:.3f}"} for key, name in shown.items()])
+    prior, training = config["data"].get("prior"), config["training"]
+    voices = "" if not prior else (f", kinds {', '.join(f'{kind} {share:.0%}' for kind, share in prior['shares'].items())}, from {prior['voices']} voices; "
+                                   f"every preset differs in more than {prior['near']} parameters from each of the {prior['held_out']} hand-crafted test presets")
+    path = folder / "README.md"
+    path.write_text(f"# {encoder} for {synth}\n\n"
+                    f"{config['weights']:,} weights (size {config['encoder_size']}), preset to {config['audio_model']} embedding, {config['dims']} dimensions. "
+                    f"Load it with `SynthProxy.from_pretrained`.\n\n"
+                    f"- Data: {config['data']['rows']:,} rendered presets, distribution {config['data']['distribution']}{voices}.\n"
+                    f"- Training: {sum(training['epochs'])} epochs in {config['seconds'] / 60:.1f} minutes on {config['hardware']}, commit {config['commit']}; "
+                    f"epoch {config['best_epoch']} is kept.\n\n{table.to_markdown(index=False, disable_numparse=True)}\n\n## Limits\n\n{_LIMITS}\n")
+    return path

@@ -182,6 +182,7 @@ RECIPES = { # what differs from the standard way
     "the paper's objective": {"standardise": False, "contrastive": 0.0},
     "targets not standardised": {"standardise": False},
     "no contrastive term": {"contrastive": 0.0},
+    "a strong contrastive term": {"contrastive": 1.0},
     "squared error for L1": {"loss": "mse"},
     "two cosine cycles": {"epochs": (3, 7)},
     "moving average of weights": {"average": 0.995},

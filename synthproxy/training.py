@@ -12,7 +12,7 @@ import logging
 import math
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from .datasets import Dataset, get_dataset, manifest_hash
 from .metrics import chance_mrr, mrr_512
 from .operators import same_sound
-from .preset_encoders import ENCODERS, build_encoder, count_weights
+from .preset_encoders import ENCODERS, PAPER_ENCODERS, build_encoder, count_weights
 from .project import check_choice, check_parameters, data_folder, get_profile, provenance, write_json
 from .synths import get_synth, list_synths, validate
 
@@ -103,11 +103,11 @@ def from_pretrained(
     return proxy.eval()
 
 # %% ../nbs/04_training.ipynb #99c25e84
-_RATES = { # size -> encoder -> batch size, learning rate
-    "paper": {"mlp_oh": (512, 1.2e-2), "hn_oh": (512, 4e-3), "hn_pt": (512, 7e-3), "hn_ptgru": (512, 1.5e-3), "tfm": (256, 1e-3),
-              "opgraph": (512, 2.8e-3)},
-    "small": {"mlp_oh": (128, 6e-3), "hn_oh": (128, 2e-3), "hn_pt": (128, 1e-3), "hn_ptgru": (128, 9e-3), "tfm": (128, 1.4e-3),
-              "opgraph": (128, 1.4e-3)},
+_TUNED = { # size -> encoder -> batch size, learning rate, weight of the contrastive term
+    "paper": {"mlp_oh": (512, 1.2e-2, 0.0), "hn_oh": (512, 4e-3, 0.0), "hn_pt": (512, 7e-3, 0.0), "hn_ptgru": (512, 1.5e-3, 0.0),
+              "tfm": (256, 1e-3, 0.0), "opgraph": (512, 2.8e-3, 0.3)},
+    "small": {"mlp_oh": (128, 6e-3, 0.0), "hn_oh": (128, 2e-3, 0.3), "hn_pt": (128, 1e-3, 0.3), "hn_ptgru": (128, 9e-3, 0.3),
+              "tfm": (128, 1.4e-3, 0.0), "opgraph": (128, 1.4e-3, 0.3)},
 }
 
 
@@ -125,8 +125,8 @@ class TrainConfig:
     rows: int | None = None # of the training set, the first ones; None: all
     loss: str = "l1" # l1 or mse
     standardise: bool = True # targets
-    contrastive: float = 0.3 # weight of the contrastive term
-    bfloat16: bool = False # on a CPU that has it; a GPU always takes it
+    contrastive: float = 0.0 # weight of the contrastive term
+    bfloat16: bool = False # on a CPU that has it; recurrence and attention are slower in it there. A GPU always takes it
     augment: bool = False # replace presets by others that sound the same
 
     def __post_init__(self):
@@ -142,13 +142,12 @@ def train_config(
 ) -> TrainConfig:
     "The settings of an encoder in a profile."
     size = get_profile(profile)
-    full_batch, rate = _RATES[size.encoder_size][check_choice(encoder, ENCODERS, "encoder")]
+    full_batch, rate, contrastive = _TUNED[size.encoder_size][check_choice(encoder, ENCODERS, "encoder")]
     batch = min(full_batch, max(32, (rows or size.train_rows) // 256))
     warmup = min(size.warmup_steps, (rows or size.train_rows) // batch)
-    config = TrainConfig(encoder, size.encoder_size, batch, rate * (batch / full_batch) ** 0.5, size.epochs, warmup, seed=seed, rows=rows)
-    if size.encoder_size == "paper":
-        return replace(config, standardise=False, contrastive=0.0)
-    return replace(config, bfloat16=encoder not in ("hn_ptgru", "tfm")) # recurrence and attention are slower in it
+    published = size.encoder_size == "paper" and encoder in PAPER_ENCODERS
+    return TrainConfig(encoder, size.encoder_size, batch, rate * (batch / full_batch) ** 0.5, size.epochs, warmup, seed=seed, rows=rows,
+                       contrastive=contrastive, standardise=not published, bfloat16=encoder not in ("hn_ptgru", "tfm"))
 
 # %% ../nbs/04_training.ipynb #c8335c26
 _SHARPNESS = 10.0 # of the softmax over distances, which are measured in standard deviations
@@ -327,7 +326,8 @@ def _resume(folder: Path, proxy: SynthProxy, optimiser: torch.optim.Optimizer, f
 # %% ../nbs/04_training.ipynb #ac16a596
 def _card(about: dict, entry: dict, made: dict, proxy: SynthProxy) -> dict: # what config.json says of the training
     return {"training": about["train"], "best_epoch": entry["epoch"], "validation": {k: entry[k] for k in ("mrr_512", "mrr_512_standardised", "validation_l1")},
-            "data": {"manifest_sha256": about["data"], **{k: made[k] for k in ("kind", "rows", "seed", "distribution")}, "rows": about["train"]["rows"] or made["rows"]},
+            "data": {"manifest_sha256": about["data"], **{k: made[k] for k in ("kind", "seed", "distribution", "prior") if k in made},
+                     "rows": about["train"]["rows"] or made["rows"]},
             "weights": count_weights(proxy)}
 
 # %% ../nbs/04_training.ipynb #dbcb69ca
