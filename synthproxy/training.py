@@ -107,7 +107,7 @@ _TUNED = { # size -> encoder -> batch size, learning rate, weight of the contras
     "paper": {"mlp_oh": (512, 1.2e-2, 0.0), "hn_oh": (512, 4e-3, 0.0), "hn_pt": (512, 7e-3, 0.0), "hn_ptgru": (512, 1.5e-3, 0.0),
               "tfm": (256, 1e-3, 0.0), "opgraph": (512, 2.8e-3, 0.3)},
     "small": {"mlp_oh": (128, 6e-3, 0.0), "hn_oh": (128, 2e-3, 0.3), "hn_pt": (128, 1e-3, 0.3), "hn_ptgru": (128, 9e-3, 0.3),
-              "tfm": (128, 1.4e-3, 0.0), "opgraph": (128, 1.4e-3, 0.3)},
+              "tfm": (128, 4e-4, 0.3), "opgraph": (128, 1.4e-3, 0.3)},
 }
 
 
