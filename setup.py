@@ -20,7 +20,7 @@ setup(
     keywords=cfg["keywords"],
     python_requires=f">={cfg['min_python']}",
     packages=find_packages(include=["synthproxy", "synthproxy.*"]),
-    package_data={"synthproxy": ["py.typed", "specs/*.csv"]},
+    package_data={"synthproxy": ["py.typed", "specs/*.csv", "specs/*.dsp"]},
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split()},
 )
