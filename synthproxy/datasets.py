@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MANIFEST', 'SPLITS', 'Recipe', 'recipe_prior', 'make_rows', 'Dataset', 'generate', 'read_log', 'manifest_hash',
-           'embed_presets', 'store_handcrafted', 'get_dataset']
+           'embed_presets', 'store_handcrafted', 'get_dataset', 'has_handcrafted']
 
 # %% ../nbs/03_datasets.ipynb #8ff26e91
 import hashlib
@@ -27,6 +27,7 @@ from tqdm import tqdm
 from .audio_models import AUDIO_MODELS, get_audio_model
 from .project import SEEDS, available_cores, check_choice, check_parameters, data_folder, get_profile, provenance, write_json
 from .rendering import Note, get_renderer, rms
+from .plugins import RenderError
 from .priors import DISTRIBUTIONS, VOICES, Prior, describe_prior, get_prior
 from .synths import Synth, get_synth, read_voices, row_generator, validate
 
@@ -71,6 +72,7 @@ def recipe_prior(
     return get_prior(distribution, synth, Dataset(shipped).presets if distribution != "uniform" and shipped.is_dir() else None)
 
 
+_FAILED = "failed: " # begins the count of a failure in `spent`
 _CANDIDATES = 16 # drawn at once for a row; does not change the row
 _MOST_DRAWS = 20_000 # then the gate is impossible
 
@@ -80,8 +82,12 @@ def _accept(
 ) -> tuple[int, np.ndarray] | None: # index and audio of the first preset that passes
     for i, preset in enumerate(presets):
         if preset is not None:
-            audio = renderer.render(preset[None], recipe.note)
             spent["renders"] += 1
+            try:
+                audio = renderer.render(preset[None], recipe.note)
+            except RenderError as error: # a preset that the engine cannot play is named, and another one drawn
+                spent[f"{_FAILED}row {row}: {error}"] += 1
+                continue
             if recipe.rms_low < rms(audio)[0] < recipe.rms_high:
                 return i, audio[0]
     return None
@@ -285,12 +291,19 @@ def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_ro
                 shard, chunk = running.pop(future)
                 parts[shard][chunk.start], spent = future.result()
                 total += spent
+                _name_failures(manifest, spent)
                 _finish(recipe, folder, manifest, shard, parts)
                 bar.update(len(chunk))
                 bar.set_postfix(acceptance=f"{total['rows'] / total['draws']:.1%}")
     _log(folder, total, time.perf_counter() - start)
 
 # %% ../nbs/03_datasets.ipynb #6b93f7fb
+def _name_failures(manifest: dict, spent: Counter) -> None: # in the manifest, for ever
+    failures = [name.removeprefix(_FAILED) for name in spent if name.startswith(_FAILED)]
+    if failures:
+        manifest["failed"] = sorted({*manifest.get("failed", []), *failures})
+
+
 def _finish(recipe: Recipe, folder: Path, manifest: dict, shard: int, parts: dict) -> None: # write the shard when it has all its rows
     made = [parts[shard][first] for first in sorted(parts[shard])]
     rows = sum(len(part["rms"]) for part in made)
@@ -403,6 +416,14 @@ def get_dataset(
         return Dataset(folder)
     shipped = Dataset(data_folder(synth, "cpu") / split)
     return store_handcrafted(synth, size.audio_model, shipped.names, shipped.manifest["sources"], shipped.presets, folder)
+
+
+def has_handcrafted(
+    synth: str, # name of a synth
+    profile: str, # name of a profile
+) -> bool:
+    "Is there a hand-crafted set, or one that ships from which it can be made?"
+    return any((data_folder(synth, name) / "handcrafted" / MANIFEST).is_file() for name in (profile, "cpu"))
 
 
 def _complete(recipe: Recipe, folder: Path) -> bool: # is exactly this set there? needs neither weights nor engine

@@ -9,7 +9,8 @@ import numpy as np
 from synthproxy.rendering import Note
 
 
-def _tone(values: dict[str, float], note: Note, sample_rate_hz: int) -> np.ndarray:
+def tone(path: str, values: dict[str, float], note: Note, sample_rate_hz: int) -> np.ndarray:
+    "A sine: an engine that behaves."
     t = np.arange(round(note.duration_s * sample_rate_hz), dtype=np.float32) / sample_rate_hz
     return np.sin(2 * np.pi * 200 * (1 + values["cutoff"]) * t).astype(np.float32)
 
@@ -31,4 +32,4 @@ def misbehave(path: str, values: dict[str, float], note: Note, sample_rate_hz: i
             if not Path(path).exists():
                 Path(path).touch()
                 os._exit(1)
-    return _tone(values, note, sample_rate_hz)
+    return tone(path, values, note, sample_rate_hz)

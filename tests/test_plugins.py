@@ -1,4 +1,5 @@
 """Plug-ins: found or refused with a reason, the same bytes every time, and no fault costs more than its preset."""
+import re
 import sys
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_engine
 
+from synthproxy.datasets import Recipe, generate
 from synthproxy.plugins import PLUGINS, PluginRenderer, RenderError, plugin_path
-from synthproxy.rendering import Note, rms
+from synthproxy.rendering import RENDERERS, Note, rms
 from synthproxy.synths import from_dict, get_synth, sample
 
 NOTE = Note(hold_s=.1, duration_s=.25)
@@ -40,6 +42,19 @@ def test_a_fault_costs_one_preset(renderers):
         with pytest.raises(RenderError, match=f"faust_poly: preset 1 cannot be played: .*{message}.*, twice"):
             renderer.render(np.stack([with_noise(0), with_noise(fault), with_noise(0)]), NOTE)
         assert np.array_equal(renderer.render(with_noise(0)[None], NOTE), good)
+
+
+def test_a_dataset_names_the_rows_that_failed_and_completes(renderers, monkeypatch, tmp_path):
+    made = {}
+    for name, play in (("good", fake_engine.tone), ("bad", fake_engine.misbehave)):
+        renderer = renderers("faust_poly", workers=2, timeout_s=.5, play=play)
+        monkeypatch.setitem(RENDERERS, "faust_poly", lambda rate, renderer=renderer: renderer)
+        made[name] = generate(Recipe("faust_poly", "mel128", rows=24, seed=1, note=NOTE), tmp_path / name, chunk_rows=8)
+    failed = made["bad"].manifest["failed"]
+    rows = {int(re.match(r"row (\d+): faust_poly: preset 0 cannot be played: ", line)[1]) for line in failed}
+    assert "failed" not in made["good"].manifest and 3 < len(rows) < 24 and failed == sorted(failed)
+    same = (made["good"].presets == made["bad"].presets).all(1)
+    assert set(np.flatnonzero(~same)) == rows and np.array_equal(made["good"].embeddings[same], made["bad"].embeddings[same])
 
 
 def test_a_second_try_helps(renderers, tmp_path):
