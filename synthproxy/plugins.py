@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from dotenv import dotenv_values
+from fastcore.basics import patch
 from pebble import ProcessExpired, ProcessPool
 
 from .project import available_cores, check_choice, project_root
@@ -114,7 +115,7 @@ def _load(path: str, sample_rate_hz: int) -> tuple: # a new engine and processor
 
 _keep_compiled = cache(_load) # while one instance of a Faust program lives, a new one takes 10 ms and not 500
 
-
+# %% ../nbs/01_plugins.ipynb #f30028cd
 def play(
     path: str, # of a plug-in, or of a .dsp file
     values: dict[str, float], # parameter name -> engine value in [0, 1]
@@ -174,47 +175,59 @@ class PluginRenderer:
         audio = np.stack([self._result(i, future, jobs[i], note) for i, future in enumerate(first)])
         return fade_out(audio, round(note.fade_s * self.sample_rate_hz))
 
-    def _schedule(self, job: dict[str, float], note: Note):
-        return self._pool.schedule(self._play, args=(str(self.path), job, note, self.sample_rate_hz), timeout=self.timeout_s)
+# %% ../nbs/01_plugins.ipynb #f691561e
+@patch
+def _schedule(self: PluginRenderer, job: dict[str, float], note: Note):
+    return self._pool.schedule(self._play, args=(str(self.path), job, note, self.sample_rate_hz), timeout=self.timeout_s)
 
-    def _result(self, index: int, future, job: dict[str, float], note: Note) -> np.ndarray: # (T,); tried once more where it fails
-        problem = ""
-        for attempt in (future, None):
-            try:
-                audio = (attempt or self._schedule(job, note)).result()
-                problem = self._wrong_with(audio, note)
-                if not problem:
-                    return audio
-            except TimeoutError:
-                problem = f"no answer within {self.timeout_s:g} s"
-            except ProcessExpired as error:
-                problem = f"the process ended with code {error.exitcode}"
-        raise RenderError(f"{self.synth.name}: preset {index} cannot be played: {problem}, twice")
 
-    def _wrong_with(self, audio: np.ndarray, note: Note) -> str: # "" where nothing is
-        expected = round(note.duration_s * self.sample_rate_hz)
-        if audio.shape != (expected,):
-            return f"audio of shape {audio.shape}, expected ({expected},)"
-        return "" if np.isfinite(audio).all() else "audio with NaN or infinity"
+@patch
+def _result(self: PluginRenderer, index: int, future, job: dict[str, float], note: Note) -> np.ndarray: # (T,); tried once more where it fails
+    problem = ""
+    for attempt in (future, None):
+        try:
+            audio = (attempt or self._schedule(job, note)).result()
+            problem = self._wrong_with(audio, note)
+            if not problem:
+                return audio
+        except TimeoutError:
+            problem = f"no answer within {self.timeout_s:g} s"
+        except ProcessExpired as error:
+            problem = f"the process ended with code {error.exitcode}"
+    raise RenderError(f"{self.synth.name}: preset {index} cannot be played: {problem}, twice")
 
-    def rms_bound(
-        self,
-        presets: np.ndarray, # (B, P)
-        note: Note = Note(),
-        above: float = 0.0,
-    ) -> np.ndarray: # (B,) infinity: of a plug-in nothing is known before it plays
-        "How loud each preset can be at most."
-        return np.full(len(presets), np.inf)
 
-    def describe(self) -> dict:
-        "What made the sound."
-        return {"engine": self.path.name, "host": f"dawdreamer {version('dawdreamer')}", "block": BLOCK, "own_process": self.plugin.own_process,
-                "sample_rate_hz": self.sample_rate_hz, "deterministic": self.deterministic}
+@patch
+def _wrong_with(self: PluginRenderer, audio: np.ndarray, note: Note) -> str: # "" where nothing is
+    expected = round(note.duration_s * self.sample_rate_hz)
+    if audio.shape != (expected,):
+        return f"audio of shape {audio.shape}, expected ({expected},)"
+    return "" if np.isfinite(audio).all() else "audio with NaN or infinity"
 
-    def close(self) -> None:
-        "End the workers."
-        self._pool.stop()
-        self._pool.join()
+# %% ../nbs/01_plugins.ipynb #d6e6fdce
+@patch
+def rms_bound(
+    self: PluginRenderer,
+    presets: np.ndarray, # (B, P)
+    note: Note = Note(),
+    above: float = 0.0,
+) -> np.ndarray: # (B,) infinity: of a plug-in nothing is known before it plays
+    "How loud each preset can be at most."
+    return np.full(len(presets), np.inf)
+
+
+@patch
+def describe(self: PluginRenderer) -> dict:
+    "What made the sound."
+    return {"engine": self.path.name, "host": f"dawdreamer {version('dawdreamer')}", "block": BLOCK, "own_process": self.plugin.own_process,
+            "sample_rate_hz": self.sample_rate_hz, "deterministic": self.deterministic}
+
+
+@patch
+def close(self: PluginRenderer) -> None:
+    "End the workers."
+    self._pool.stop()
+    self._pool.join()
 
 # %% ../nbs/01_plugins.ipynb #51426f7e
 @cache

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 
 from .project import cache_folder, check_choice
 from .synths import Synth, from_uniform, get_synth, read_voices
@@ -44,7 +45,7 @@ def _fetch_cartridges() -> Path: # folder of .syx files
             "to <folder>, or use the distribution 'uniform'") from error
     return Path(next(file for file in files if file.lower().endswith(".syx"))).parent
 
-
+# %% ../nbs/01_priors.ipynb #96343491
 def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
     "The voices that Dexed ships with, projected, sorted, each once; FileNotFoundError or ValueError with what to do."
     folder = Path(os.environ.get(PRESETS_VARIABLE) or "") / "dexed"
@@ -113,51 +114,63 @@ class Prior:
     def modules(self) -> list[np.ndarray]: # columns that a crossover takes together
         return list(_modules(self.synth).values())
 
-    def choose(
-        self,
-        generator: np.random.Generator, # of the row; advanced by one number unless all rows are of one kind
-    ) -> str: # kind of preset
-        kinds = SHARES[self.name]
-        return next(iter(kinds)) if len(kinds) == 1 else list(kinds)[int(np.searchsorted(np.cumsum(list(kinds.values())), generator.random(), "right"))]
+# %% ../nbs/01_priors.ipynb #751273ba
+@patch
+def choose(
+    self: Prior,
+    generator: np.random.Generator, # of the row; advanced by one number unless all rows are of one kind
+) -> str: # kind of preset
+    kinds = SHARES[self.name]
+    return next(iter(kinds)) if len(kinds) == 1 else list(kinds)[int(np.searchsorted(np.cumsum(list(kinds.values())), generator.random(), "right"))]
 
-    def draw(
-        self,
-        kind: str, # from choose
-        generator: np.random.Generator, # of the row
-        n: int, # presets to draw
-    ) -> np.ndarray: # (n, P) float32
-        "Draw presets of a kind."
-        width = len(self.synth)
-        if kind == "uniform":
-            return from_uniform(self.synth, generator.random((n, width)))
-        u = generator.random((n, 3 * width + len(self.modules) + 3))
-        if kind == "marginals":
-            return self._marginals(u[:, :width])
-        children = self._parents(u[:, -1])
-        if kind == "crossover":
-            others = self._parents(u[:, -2])
-            for i, columns in enumerate(self.modules):
-                children[:, columns] = np.where(u[:, 3 * width + i, None] < 0.5, others[:, columns], children[:, columns])
-        return self._mutate(children, u[:, -3] ** 3, u[:, :3 * width].reshape(n, 3, width))
 
-    def allowed(
-        self,
-        presets: np.ndarray, # (n, P)
-    ) -> np.ndarray: # (n,) bool
-        "Which presets are far enough from all that is held out."
-        return (differing(self.synth, presets, self.held_out) > NEAR).all(1)
+@patch
+def draw(
+    self: Prior,
+    kind: str, # from choose
+    generator: np.random.Generator, # of the row
+    n: int, # presets to draw
+) -> np.ndarray: # (n, P) float32
+    "Draw presets of a kind."
+    width = len(self.synth)
+    if kind == "uniform":
+        return from_uniform(self.synth, generator.random((n, width)))
+    u = generator.random((n, 3 * width + len(self.modules) + 3))
+    if kind == "marginals":
+        return self._marginals(u[:, :width])
+    children = self._parents(u[:, -1])
+    if kind == "crossover":
+        others = self._parents(u[:, -2])
+        for i, columns in enumerate(self.modules):
+            children[:, columns] = np.where(u[:, 3 * width + i, None] < 0.5, others[:, columns], children[:, columns])
+    return self._mutate(children, u[:, -3] ** 3, u[:, :3 * width].reshape(n, 3, width))
 
-    def _parents(self, u: np.ndarray) -> np.ndarray: # (n,) -> (n, P)
-        return self.voices[(u * len(self.voices)).astype(int)].copy()
+# %% ../nbs/01_priors.ipynb #c946da99
+@patch
+def allowed(
+    self: Prior,
+    presets: np.ndarray, # (n, P)
+) -> np.ndarray: # (n,) bool
+    "Which presets are far enough from all that is held out."
+    return (differing(self.synth, presets, self.held_out) > NEAR).all(1)
 
-    def _marginals(self, u: np.ndarray) -> np.ndarray: # (n, P) -> (n, P)
-        return np.take_along_axis(self.voices, (u * len(self.voices)).astype(int), 0)
 
-    def _mutate(self, presets: np.ndarray, share: np.ndarray, u: np.ndarray) -> np.ndarray: # (n, P), (n,), (n, 3, P) -> (n, P)
-        which, kind, value = u[:, 0] < share[:, None], (u[:, 1] * 3).astype(int), u[:, 2]
-        nearby = np.stack([x if p.values else p.snap(x + (2 * v - 1) ** 3 / 2) for p, x, v in zip(self.synth.used, presets.T, value.T)], 1)
-        changed = np.choose(kind, [from_uniform(self.synth, value), self._marginals(value), nearby])
-        return np.where(which, changed, presets).astype(np.float32)
+@patch
+def _parents(self: Prior, u: np.ndarray) -> np.ndarray: # (n,) -> (n, P)
+    return self.voices[(u * len(self.voices)).astype(int)].copy()
+
+
+@patch
+def _marginals(self: Prior, u: np.ndarray) -> np.ndarray: # (n, P) -> (n, P)
+    return np.take_along_axis(self.voices, (u * len(self.voices)).astype(int), 0)
+
+
+@patch
+def _mutate(self: Prior, presets: np.ndarray, share: np.ndarray, u: np.ndarray) -> np.ndarray: # (n, P), (n,), (n, 3, P) -> (n, P)
+    which, kind, value = u[:, 0] < share[:, None], (u[:, 1] * 3).astype(int), u[:, 2]
+    nearby = np.stack([x if p.values else p.snap(x + (2 * v - 1) ** 3 / 2) for p, x, v in zip(self.synth.used, presets.T, value.T)], 1)
+    changed = np.choose(kind, [from_uniform(self.synth, value), self._marginals(value), nearby])
+    return np.where(which, changed, presets).astype(np.float32)
 
 # %% ../nbs/01_priors.ipynb #74368ffd
 def get_prior(
