@@ -118,7 +118,8 @@ def hardware() -> str: # e.g. "AMD EPYC, 2 cores"
     if (info := Path("/proc/cpuinfo")).is_file():
         model = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{model}, {available_cores()} cores{gpu}"
+    cores = available_cores()
+    return f"{model}, {cores} core{'s' if cores > 1 else ''}{gpu}"
 
 
 def commit() -> str: # 12 hex digits, with "+" where files differ from it; "unknown" outside a repository
