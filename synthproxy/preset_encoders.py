@@ -215,7 +215,6 @@ def table_modules(synth: Synth) -> Callable[[Tensor], Modules]: # presets (B, P)
     targets = {name: into.split("+") for name, _, into in split if into}
     acts = torch.tensor([[float(into in targets.get(name, ())) for name in names] for into in names]) # (M, M)
     acts = acts if targets else 1 - torch.eye(len(names))
-    heard = (acts.sum(0) == 0).float() if targets else torch.ones(len(names))
     one_hot = OneHot(synth)
     owners = [split[i][0] for i in one_hot.numeric.tolist()] + [split[i][0] for i, n in one_hot.columns for _ in range(n)]
     columns = [torch.tensor([i for i, owner in enumerate(owners) if owner == name]) for name in ("", *names)]
@@ -226,7 +225,7 @@ def table_modules(synth: Synth) -> Callable[[Tensor], Modules]: # presets (B, P)
         still = torch.stack([F.pad(features[:, c], (0, widest - len(c))) for c in columns[1:]], 1)
         which = torch.eye(len(names), device=presets.device).expand(b, -1, -1)
         return Modules(torch.cat([still, which], -1), presets.new_zeros(b, len(names), 1, 0), acts.to(presets).expand(b, 1, -1, -1),
-                       heard.to(presets).expand(b, -1), torch.cat([features[:, columns[0].long()], presets.new_ones(b, 1)], 1))
+                       presets.new_ones(b, len(names)), torch.cat([features[:, columns[0].long()], presets.new_ones(b, 1)], 1))
 
     return modules
 

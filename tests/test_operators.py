@@ -54,7 +54,7 @@ def test_any_table_with_modules_will_do():
                            parameter("d", "filter"), parameter("e", "lfo>osc1"), parameter("gain", "")))
     modules = table_modules(synth)(torch.tensor([[.1, 2, .3, .4, .5, .6]]))
     assert modules.edges[0, 0].tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0]] # row: who receives; osc1, osc2, filter, lfo
-    assert modules.heard[0].tolist() == [0, 0, 1, 0] and modules.still.shape == (1, 4, 4 + 4)
+    assert modules.heard[0].tolist() == [1, 1, 1, 1] and modules.still.shape == (1, 4, 4 + 4)
     assert modules.whole[0].tolist() == pytest.approx([.6, 1])
     graph, knobs = ModuleGraph(synth, 8, hidden=32), torch.rand(5, 6, requires_grad=True)
     graph(torch.cat([knobs[:, :1], torch.ones(5, 1), knobs[:, 2:]], 1)).sum().backward()
@@ -72,3 +72,13 @@ def test_gradients_are_finite_at_the_ends_of_every_knob():
         encoder(presets).square().sum().backward()
         assert torch.isfinite(presets.grad).all()
     assert len(MOMENTS_S) == 10 and np.all(np.diff(MOMENTS_S) > 0)
+
+
+@pytest.mark.parametrize("synth", ["amsynth", "faust_poly"])
+def test_opgraph_reads_every_parameter_of_other_synths(synth):
+    torch.manual_seed(0)
+    table, encoder = get_synth(synth), build_encoder("opgraph", synth, 16, "small")
+    presets = torch.from_numpy(sample(table, 64)).requires_grad_()
+    encoder(presets).square().sum().backward()
+    numeric = table.categories == 0
+    assert (presets.grad[:, numeric] != 0).any(0).all()
