@@ -28,8 +28,9 @@ from .audio_models import AUDIO_MODELS, get_audio_model
 from .project import SEEDS, available_cores, check_choice, check_parameters, data_folder, get_profile, provenance, write_json
 from .rendering import Note, get_renderer, rms
 from .plugins import RenderError
+from .presets import read_presets
 from .priors import DISTRIBUTIONS, VOICES, Prior, describe_prior, get_prior
-from .synths import Synth, get_synth, read_voices, row_generator, validate
+from .synths import get_synth, row_generator, validate
 
 # %% ../nbs/03_datasets.ipynb #09ad0756
 @dataclass(frozen=True)
@@ -374,6 +375,7 @@ def store_handcrafted(
     presets: np.ndarray, # (N, P) projected presets
     folder: str | Path, # of the dataset; replaced
     rms_low: float = 1e-3, # sounds at or below are silent
+    changed: dict | None = None, # what projection changed, see read_presets
 ) -> Dataset:
     "Make a dataset of hand-crafted presets without duplicates and silent ones."
     recipe = Recipe(synth, audio_model, len(presets), seed=0, rms_low=rms_low)
@@ -389,7 +391,7 @@ def store_handcrafted(
     made_from = {k: v for k, v in recipe.describe().items() if k not in ("distribution", "seed", "rows", "shard_rows", "rms_high")}
     write_json(folder / MANIFEST, {
         "format": 1, "made_from": made_from | {"kind": "handcrafted"}, "versions": provenance()["versions"],
-        "shards": [{"file": _shard_name(0), "rows": len(keep), "sha256": digest}], "dropped": dropped,
+        "shards": [{"file": _shard_name(0), "rows": len(keep), "sha256": digest}], "dropped": dropped, **({"changed": changed} if changed else {}),
         "names": [names[i] for i in keep], "sources": [sources[i] for i in keep]})
     return Dataset(folder)
 
@@ -401,7 +403,7 @@ def get_dataset(
     synth: str, # name of a synth
     profile: str, # name of a profile
     split: str, # train, validation, test or handcrafted
-    voices: str | Path = "", # folder of voices for the hand-crafted set; empty: those that ship
+    voices: str | Path = "", # folder of preset files for the hand-crafted set; empty: those that ship
 ) -> Dataset:
     "Open one set of a profile; make or finish it where it is missing."
     check_choice(split, SPLITS, "split")
@@ -411,7 +413,8 @@ def get_dataset(
         recipe = Recipe(synth, size.audio_model, getattr(size, f"{split}_rows"), SEEDS[split], distribution)
         return Dataset(folder) if _complete(recipe, folder) else generate(recipe, folder)
     if voices:
-        return store_handcrafted(synth, size.audio_model, *read_voices(voices), folder)
+        read = read_presets(synth, voices)
+        return store_handcrafted(synth, size.audio_model, read.names, read.sources, read.presets, folder, changed=read.report)
     if (folder / MANIFEST).is_file():
         return Dataset(folder)
     shipped = Dataset(data_folder(synth, "cpu") / split)

@@ -35,6 +35,8 @@ class Parameter:
     used: bool # part of the preset?
     steps: int | None # the engine holds round(value * steps); None: it holds a float
     address: str # where the engine finds it: a byte of a DX7 voice, a plug-in's parameter index
+    file_low: float = field(default=0.0, repr=False) # what preset files write for the engine's 0; not part of the identity
+    file_high: float = field(default=1.0, repr=False) # what they write for its 1
     module: str = field(default="", repr=False) # the part of the instrument that it belongs to, "" for the whole; not part of the identity
 
     @property
@@ -111,13 +113,14 @@ def _parameter(row: dict) -> Parameter: # one row of the CSV, as strings
     if steps: # decimals in the table stand for the engine's integers
         values, default = tuple(round(v * steps) / steps for v in values), round(default * steps) / steps
     weights = tuple(w / sum(weights) for w in weights) if weights else (1 / len(values),) * len(values) if values else ()
-    return Parameter(row["name"], row["type"], default, low, high, values, weights, row["used"] == "1", steps, row["address"], row.get("module", ""))
+    return Parameter(row["name"], row["type"], default, low, high, values, weights, row["used"] == "1", steps, row["address"],
+                     float(row.get("file_low") or 0), float(row.get("file_high") or 1), row.get("module", ""))
 
 # %% ../nbs/00_synths.ipynb #50fcaaec
 @patch(cls_method=True)
 def from_csv(
     cls: Synth,
-    path: str | Path, # columns: name,type,default,low,high,values,weights,steps,address,used,module
+    path: str | Path, # columns: name,type,default,low,high,values,weights,steps,address,used and, where there are any, module,file_low,file_high
 ) -> Synth: # named after the file
     "Read a parameter table; ValueError for a row that makes no sense."
     rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")

@@ -48,7 +48,7 @@ def test_modules_that_reach_nothing_have_no_say():
 def test_any_table_with_modules_will_do():
     def parameter(name: str, module: str, values: tuple[float, ...] = ()) -> Parameter:
         weights = (1 / len(values),) * len(values) if values else ()
-        return Parameter(name, "cat" if values else "num", 0.5, 0, 1, values, weights, True, None, "", module)
+        return Parameter(name, "cat" if values else "num", 0.5, 0, 1, values, weights, True, None, "", module=module)
 
     synth = Synth("tiny", (parameter("a", "osc1>filter"), parameter("b", "osc1>filter", (0, .5, 1)), parameter("c", "osc2>filter+lfo"),
                            parameter("d", "filter"), parameter("e", "lfo>osc1"), parameter("gain", "")))
