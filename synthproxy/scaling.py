@@ -109,12 +109,14 @@ def measure(
     variant: str = "standard", # what the run is called
     average: float = 0.0, # see fit
     modules: Callable[[Tensor], Modules] | None = None, # for opgraph, instead of the synth's own
+    train_set: Dataset | None = None, # instead of the profile's
     **change: object, # fields of TrainConfig that differ from the profile's
 ) -> None:
     "Train and score once, and keep the numbers; does nothing where they are known."
     if is_known(synth, profile, encoder, variant, train_rows, seed):
         return
-    train_set, validation, handcrafted = (get_dataset(synth, profile, split) for split in ("train", "validation", "handcrafted"))
+    train_set = train_set or get_dataset(synth, profile, "train")
+    validation, handcrafted = (get_dataset(synth, profile, split) for split in ("validation", "handcrafted"))
     config = replace(train_config(encoder, profile, seed, train_rows), **change)
     made = train_set.manifest["made_from"]
     torch.manual_seed(seed)
