@@ -68,6 +68,7 @@ def score(
 
 # %% ../nbs/06_scaling.ipynb #f150ba5c
 def results_path() -> Path: # results/scaling.csv
+    "Where the numbers are kept."
     return project_root() / "results" / "scaling.csv"
 
 
