@@ -56,10 +56,12 @@ def evaluate_proxy(
 
 # %% ../nbs/05_eval.ipynb #99cfe41c
 def _by_group(distances: np.ndarray, sources: list[str]) -> dict[str, list[float]]: # MRR and R@10 of each family of banks, one against all
-    groups = np.array([source.split("_")[0] for source in sources])
+    if not sources:
+        return {}
+    groups, every = np.array([source.split("_")[0] for source in sources]), own_ranks(distances)
     found = {}
     for group in np.unique(groups):
-        ranks = own_ranks(distances)[groups == group]
+        ranks = every[groups == group]
         found |= {f"mrr_{group}": [mrr(ranks)], f"p2a_recall_10_{group}": [recall(ranks, 10)]}
     return found
 

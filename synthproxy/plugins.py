@@ -27,7 +27,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from .project import available_cores, check_choice, project_root
 from .rendering import RENDERERS, Note, fade_out
-from .synths import SPECS, Synth, encode, get_synth
+from .synths import SPECS, encode, get_synth
 
 # %% ../nbs/01_plugins.ipynb #6fd333fb
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Plugin:
     variable: str | None = None # environment variable that names the file; None: a Faust program in specs/
     usual: str = "" # where it usually lies
     own_process: bool = True # a new process for each render; False where renders do not depend on each other
-    display: bool = False # does it need an X server?
 
 
 PLUGINS = {

@@ -50,6 +50,12 @@ def fit(
     return (smooth.module if smooth else proxy).eval()
 
 
+def _ranking(split: str, predicted: np.ndarray, audio: np.ndarray) -> list[tuple[str, str, float]]: # split, metric, value
+    distances = l1_distances(predicted, audio)
+    ranks = own_ranks(distances)
+    return [(split, "mrr", mrr(ranks)), (split, "recall_10", recall(ranks, 10)), (split, "l1", float(np.diag(distances).mean()))]
+
+
 def score(
     proxy: SynthProxy, # trained
     validation: Dataset,
@@ -59,9 +65,7 @@ def score(
     rows = []
     for split, dataset in (("validation", validation), ("handcrafted", handcrafted)):
         predicted, audio = proxy.embed(dataset.presets), dataset.embeddings
-        distances = l1_distances(predicted, audio)
-        ranks = own_ranks(distances)
-        rows += [(split, "mrr", mrr(ranks)), (split, "recall_10", recall(ranks, 10)), (split, "l1", float(np.diag(distances).mean()))]
+        rows += _ranking(split, predicted, audio)
         if split == "validation":
             rows.append((split, "mrr_512", mrr_512(predicted, audio)))
     return rows
@@ -81,7 +85,8 @@ def read_results(
     return whole[(whole.synth == synth) & (whole.profile == profile)].reset_index(drop=True)
 
 
-def _add(rows: pd.DataFrame) -> None: # new runs replace old ones of the same name
+def _add(numbers: list[tuple[str, str, float]], run: dict) -> None: # a new run replaces an old one of the same name
+    rows = pd.DataFrame(numbers, columns=["split", "metric", "value"]).round(6).assign(**run)
     path = results_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
@@ -128,8 +133,7 @@ def measure(
     presets, embeddings = (torch.from_numpy(train_set.read(name, 0, train_rows)) for name in ("presets", "embeddings"))
     proxy = fit(proxy, config, presets, embeddings, average)
     seconds, source = round(time.perf_counter() - start, 1), provenance()
-    rows = pd.DataFrame(score(proxy, validation, handcrafted), columns=["split", "metric", "value"])
-    _add(rows.round(6).assign(
+    _add(score(proxy, validation, handcrafted), dict(
         profile=profile, synth=synth, audio_model=made["audio_model"]["name"], encoder=encoder, variant=variant, train_rows=train_rows,
         distribution=made["distribution"], seed=seed, seconds=seconds, hardware=source["hardware"], commit=source["commit"]))
 
@@ -144,8 +148,7 @@ def measure_checkpoint(
     data, seed = proxy.config["data"], proxy.config["training"]["seed"]
     if is_known(synth, profile, encoder, "standard", data["rows"], seed):
         return
-    rows = pd.DataFrame(score(proxy, get_dataset(synth, profile, "validation"), get_dataset(synth, profile, "handcrafted")), columns=["split", "metric", "value"])
-    _add(rows.round(6).assign(
+    _add(score(proxy, get_dataset(synth, profile, "validation"), get_dataset(synth, profile, "handcrafted")), dict(
         profile=profile, synth=synth, audio_model=proxy.config["audio_model"], encoder=encoder, variant="standard", train_rows=data["rows"],
         distribution=data["distribution"], seed=seed, seconds=proxy.config["seconds"], hardware=proxy.config["hardware"], commit=proxy.config["commit"]))
 
@@ -167,11 +170,9 @@ def measure_nearest(
         dataset = get_dataset(synth, profile, split)
         asked = one_hot(torch.from_numpy(dataset.presets)) * scale
         nearest = torch.cat([torch.cdist(part, known, p=1).argmin(1) for part in asked.split(256)])
-        distances = l1_distances(embeddings[nearest], dataset.embeddings)
-        ranks = own_ranks(distances)
-        rows += [(split, "mrr", mrr(ranks)), (split, "recall_10", recall(ranks, 10)), (split, "l1", float(np.diag(distances).mean()))]
+        rows += _ranking(split, embeddings[nearest], dataset.embeddings)
     source, made = provenance(), train_set.manifest["made_from"]
-    _add(pd.DataFrame(rows, columns=["split", "metric", "value"]).round(6).assign(
+    _add(rows, dict(
         profile=profile, synth=synth, audio_model=made["audio_model"]["name"], encoder="nearest", variant="standard", train_rows=train_rows,
         distribution=made["distribution"], seed=0, seconds=round(time.perf_counter() - start, 1), hardware=source["hardware"], commit=source["commit"]))
 
