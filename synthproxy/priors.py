@@ -60,7 +60,6 @@ def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
 VOICES: dict[str, Callable[[], np.ndarray]] = {"dexed": dexed_cartridges} # synth -> voices that its prior starts from
 
 
-
 def have_voices(
     synth: str, # name of a synth
 ) -> bool:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'CONFIG', 'STATE', 'SynthProxy', 'TrainConfig', 'train_config', 'proxy_loss', 'rate_at', 'train_epoch',
-           'pick_device', 'train', 'checkpoint_folder', 'best_checkpoint', 'get_proxy']
+           'pick_device', 'train', 'checkpoint_folder', 'trained_encoders', 'best_checkpoint', 'get_proxy']
 
 # %% ../nbs/04_training.ipynb #8dbcb7e7
 import json
@@ -348,15 +348,24 @@ def checkpoint_folder(
     return data_folder(synth, profile) / "checkpoints" / check_choice(encoder, ENCODERS, "encoder")
 
 
+def trained_encoders(
+    synth: str, # name of a synth
+    profile: str, # name of a profile
+) -> list[str]: # in the registry's order
+    "Encoders with a checkpoint; FileNotFoundError where there is none at all."
+    found = [name for name in ENCODERS if (checkpoint_folder(synth, profile, name) / CONFIG).is_file()]
+    if not found:
+        raise FileNotFoundError(f"no checkpoint of {synth} in profile {profile}: run `make reproduce SYNTH={synth} PROFILE={profile}` first")
+    return found
+
+
 def best_checkpoint(
     synth: str, # name of a synth
     profile: str = "cpu", # name of a profile
 ) -> Path:
     "The folder of the encoder with the highest validation MRR; FileNotFoundError where none is trained."
-    cards = {path.parent: json.loads(path.read_text()) for path in (data_folder(synth, profile) / "checkpoints").glob(f"*/{CONFIG}")}
-    if not cards:
-        raise FileNotFoundError(f"no checkpoint of {synth} in profile {profile}: run `make reproduce SYNTH={synth} PROFILE={profile}` first")
-    return max(cards, key=lambda folder: cards[folder]["validation"]["mrr_512"])
+    folders = [checkpoint_folder(synth, profile, name) for name in trained_encoders(synth, profile)]
+    return max(folders, key=lambda folder: json.loads((folder / CONFIG).read_text())["validation"]["mrr_512"])
 
 
 def get_proxy(
