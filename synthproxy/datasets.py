@@ -407,7 +407,7 @@ def get_dataset(
 ) -> Dataset:
     "Open one set of a profile; make or finish it where it is missing."
     check_choice(split, SPLITS, "split")
-    size, folder = get_profile(profile), data_folder(synth, profile) / split
+    size, folder = get_profile(profile, synth), data_folder(synth, profile) / split
     if split != "handcrafted":
         distribution = size.distribution if split == "train" and synth in VOICES else "uniform"
         recipe = Recipe(synth, size.audio_model, getattr(size, f"{split}_rows"), SEEDS[split], distribution)

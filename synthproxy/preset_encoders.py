@@ -232,7 +232,7 @@ def table_modules(synth: Synth) -> Callable[[Tensor], Modules]: # presets (B, P)
 
 def instrument(synth: Synth) -> Callable[[Tensor], Modules]: # presets (B, P) -> modules; ValueError where none are known
     "How a synth is put together."
-    return operator_modules if synth.name == "dexed" else table_modules(synth)
+    return operator_modules if synth.names == get_synth("dexed").names else table_modules(synth)
 
 # %% ../nbs/02_preset_encoders.ipynb #5733cd90
 ENCODERS: dict[str, tuple[Callable[..., nn.Module], dict[str, dict]]] = {

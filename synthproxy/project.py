@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class Profile:
     epochs: tuple[int, ...] # epochs of each cosine cycle
     warmup_steps: int # linear warm-up of the learning rate
     distribution: str = "uniform" # of training presets, where the synth has voices to learn from; see priors
+    plugin_rows: tuple[int, int, int] | None = None # the three sizes for every synth but Dexed, which take longer to render; None: the same
     gallery: int = 4096 # candidates in one-against-all ranking
     subsets: int = 100 # random galleries averaged
 
@@ -79,17 +80,23 @@ class Profile:
 PROFILES = {
     p.name: p
     for p in (
-        Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, gallery=512, subsets=20),
-        Profile("cpu", "mn04", 102_400, 4_096, 8_192, "small", (10,), 200, "prior"),
+        Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, "uniform", (1024, 512, 512), gallery=512, subsets=20),
+        Profile("cpu", "mn04", 102_400, 4_096, 8_192, "small", (10,), 200, "prior", (16_384, 2_048, 4_096)),
         Profile("paper", "mn04", 10_240_000, 131_072, 131_072, "paper", (10, 20), 7_500),
     )
 }
 SEEDS = {"train": 500, "validation": 401, "test": 600} # a seed for each split, the paper's
 
 
-def get_profile(name: str) -> Profile: # one of PROFILES
+def get_profile(
+    name: str, # one of PROFILES
+    synth: str = "dexed", # whose sizes
+) -> Profile:
     "Look a profile up; ValueError for an unknown name."
-    return PROFILES[check_choice(name, PROFILES, "profile")]
+    profile = PROFILES[check_choice(name, PROFILES, "profile")]
+    if synth == "dexed" or profile.plugin_rows is None:
+        return profile
+    return replace(profile, **dict(zip(("train_rows", "validation_rows", "test_rows"), profile.plugin_rows)))
 
 # %% ../nbs/00_project.ipynb #745312c9
 def data_folder(

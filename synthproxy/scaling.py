@@ -123,7 +123,7 @@ def measure(
         return
     train_set = train_set or get_dataset(synth, profile, "train")
     validation, handcrafted = (get_dataset(synth, profile, split) for split in ("validation", "handcrafted"))
-    config = replace(train_config(encoder, profile, seed, train_rows), **change)
+    config = replace(train_config(encoder, profile, seed, train_rows, synth), **change)
     made = train_set.manifest["made_from"]
     torch.manual_seed(seed)
     proxy = SynthProxy({"synth": synth, "encoder": encoder, "encoder_size": config.encoder_size, "dims": made["audio_model"]["dims"]})

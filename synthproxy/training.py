@@ -139,9 +139,10 @@ def train_config(
     profile: str, # one of PROFILES
     seed: int = 0,
     rows: int | None = None, # train on the first so many rows
+    synth: str = "dexed", # whose sizes
 ) -> TrainConfig:
     "The settings of an encoder in a profile."
-    size = get_profile(profile)
+    size = get_profile(profile, synth)
     full_batch, rate, contrastive = _TUNED[size.encoder_size][check_choice(encoder, ENCODERS, "encoder")]
     batch = min(full_batch, max(32, (rows or size.train_rows) // 256))
     warmup = min(size.warmup_steps, (rows or size.train_rows) // batch)
@@ -375,7 +376,7 @@ def get_proxy(
     device: str = "auto",
 ) -> SynthProxy:
     "Load a profile's proxy, or train it."
-    folder, config = checkpoint_folder(synth, profile, encoder), train_config(encoder, profile)
+    folder, config = checkpoint_folder(synth, profile, encoder), train_config(encoder, profile, synth=synth)
     card = json.loads((folder / CONFIG).read_text()) if (folder / CONFIG).is_file() else {}
     if "history" not in card:
         train_set, validation_set = (get_dataset(synth, profile, split) for split in ("train", "validation"))

@@ -9,15 +9,15 @@ import numpy as np
 from synthproxy.rendering import Note
 
 
-def tone(path: str, values: dict[str, float], note: Note, sample_rate_hz: int) -> np.ndarray:
+def tone(path: str, values: dict[tuple[str, ...], float], note: Note, sample_rate_hz: int) -> np.ndarray:
     "A sine: an engine that behaves."
     t = np.arange(round(note.duration_s * sample_rate_hz), dtype=np.float32) / sample_rate_hz
-    return np.sin(2 * np.pi * 200 * (1 + values["cutoff"]) * t).astype(np.float32)
+    return np.sin(2 * np.pi * 200 * (1 + values[("cutoff",)]) * t).astype(np.float32)
 
 
-def misbehave(path: str, values: dict[str, float], note: Note, sample_rate_hz: int) -> np.ndarray:
+def misbehave(path: str, values: dict[tuple[str, ...], float], note: Note, sample_rate_hz: int) -> np.ndarray:
     "What goes wrong stands in the parameter `noise`."
-    match round(values["noise"] * 10):
+    match round(values[("noise",)] * 10):
         case 1:
             time.sleep(60)
         case 2:
