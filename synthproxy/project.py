@@ -81,7 +81,7 @@ PROFILES = {
     p.name: p
     for p in (
         Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, "uniform", (1024, 512, 512), gallery=512, subsets=20),
-        Profile("cpu", "mn04", 102_400, 4_096, 8_192, "small", (10,), 200, "prior", (16_384, 2_048, 4_096)),
+        Profile("cpu", "mn04", 102_400, 4_096, 8_192, "small", (10,), 200, "prior", (12_288, 1_024, 4_096)),
         Profile("paper", "mn04", 10_240_000, 131_072, 131_072, "paper", (10, 20), 7_500),
     )
 }
