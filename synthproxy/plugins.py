@@ -15,6 +15,7 @@ import platform
 import re
 import shutil
 import struct
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import TimeoutError
@@ -169,9 +170,10 @@ def play(
     return audio[:round(note.duration_s * sample_rate_hz)]
 
 
-def _begin_worker(environment: dict[str, str]) -> None: # plug-ins chat on stderr and write into HOME
+def _begin_worker(environment: dict[str, str]) -> None: # plug-ins chat on stderr, write into HOME and, as they load, dozens of small files into TMPDIR
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    os.environ.update({"HOME": tempfile.gettempdir()} | environment)
+    scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir() # in memory, where that is possible
+    os.environ.update({"HOME": scratch, "TMPDIR": scratch} | environment)
 
 # %% ../nbs/01_plugins.ipynb #303a6dc1
 class RenderError(RuntimeError):
@@ -186,15 +188,17 @@ class PluginRenderer:
         self,
         synth: str, # one of PLUGINS
         sample_rate_hz: int = 32_000,
-        workers: int | None = None, # processes at a time; one for each core by default
+        workers: int | None = None, # processes at a time; by default one for each core, two where a process plays one note: one plays, one is made ready
         timeout_s: float = 30.0, # for a render, loading included
         play: Callable[..., np.ndarray] = play, # what a worker does
     ):
         self.plugin, self.path = PLUGINS[check_choice(synth, PLUGINS, "plug-in")], plugin_path(synth)
         self.synth, self.sample_rate_hz, self.timeout_s, self._play = get_synth(synth), int(sample_rate_hz), timeout_s, play
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", "dawdreamer", "synthproxy.plugins"]) # imported once, not in each process
-        self._pool = ProcessPool(workers or available_cores(), max_tasks=1 if self.plugin.own_process else 1000,
+        ours = sorted(name for name in sys.modules if name.startswith("synthproxy.")) # a worker runs the imports of the caller's script again
+        context.set_forkserver_preload(["dawdreamer", "synthproxy.plugins", *ours]) # they are done once, in the server
+        once = self.plugin.own_process
+        self._pool = ProcessPool(workers or available_cores() * (1 + once), max_tasks=1 if once else 1000,
                                  initializer=_begin_worker, initargs=({"DISPLAY": display()} if self.plugin.display else {},), context=context)
 
     def render(

@@ -18,7 +18,8 @@ import numpy as np
 from fastcore.basics import patch
 
 from .project import cache_folder, check_choice
-from .synths import Synth, from_uniform, get_synth, read_voices
+from .presets import read_presets
+from .synths import Synth, from_uniform, get_synth
 
 # %% ../nbs/01_priors.ipynb #af9875c1
 PRESETS_VARIABLE = "SYNTHPROXY_PRESETS" # environment variable that names a folder with a folder of presets for each synth
@@ -51,7 +52,7 @@ def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
     folder = Path(os.environ.get(PRESETS_VARIABLE) or "") / "dexed"
     if not (os.environ.get(PRESETS_VARIABLE) and any(folder.glob("*.syx"))):
         folder = _fetch_cartridges()
-    voices = np.unique(read_voices(folder)[2], axis=0)
+    voices = np.unique(read_presets("dexed", folder).presets, axis=0)
     if (found := _hash(voices)) != _CARTRIDGES_SHA256:
         raise ValueError(f"{folder}: voices with sha256 {found[:12]}..., expected {_CARTRIDGES_SHA256[:12]}...: not exactly Dexed's own cartridges")
     return voices

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPECS', 'DX7_LOUDNESS', 'VOICE_BYTES', 'Parameter', 'Synth', 'list_synths', 'get_synth', 'row_generator', 'draw',
            'from_uniform', 'sample', 'validate', 'encode', 'decode', 'to_dict', 'from_dict', 'read_dx7', 'to_dx7',
-           'from_dx7', 'read_voices']
+           'from_dx7']
 
 # %% ../nbs/00_synths.ipynb #78990de8
 import hashlib
@@ -35,6 +35,7 @@ class Parameter:
     used: bool # part of the preset?
     steps: int | None # the engine holds round(value * steps); None: it holds a float
     address: str # where the engine finds it: a byte of a DX7 voice, a plug-in's parameter index
+    file_name: str = field(default="", repr=False) # what preset files call it, where not by its name; not part of the identity
     file_low: float = field(default=0.0, repr=False) # what preset files write for the engine's 0; not part of the identity
     file_high: float = field(default=1.0, repr=False) # what they write for its 1
     module: str = field(default="", repr=False) # the part of the instrument that it belongs to, "" for the whole; not part of the identity
@@ -114,13 +115,13 @@ def _parameter(row: dict) -> Parameter: # one row of the CSV, as strings
         values, default = tuple(round(v * steps) / steps for v in values), round(default * steps) / steps
     weights = tuple(w / sum(weights) for w in weights) if weights else (1 / len(values),) * len(values) if values else ()
     return Parameter(row["name"], row["type"], default, low, high, values, weights, row["used"] == "1", steps, row["address"],
-                     float(row.get("file_low") or 0), float(row.get("file_high") or 1), row.get("module", ""))
+                     row.get("file_name", ""), float(row.get("file_low") or 0), float(row.get("file_high") or 1), row.get("module", ""))
 
 # %% ../nbs/00_synths.ipynb #50fcaaec
 @patch(cls_method=True)
 def from_csv(
     cls: Synth,
-    path: str | Path, # columns: name,type,default,low,high,values,weights,steps,address,used and, where there are any, module,file_low,file_high
+    path: str | Path, # columns: name,type,default,low,high,values,weights,steps,address,used and, where there are any, module,file_name,file_low,file_high
 ) -> Synth: # named after the file
     "Read a parameter table; ValueError for a row that makes no sense."
     rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
@@ -314,19 +315,3 @@ def from_dx7(
         if p.address:
             values[:, i] = np.minimum(voices[:, int(p.address)] / p.steps, 1)
     return decode(synth, values)
-
-# %% ../nbs/00_synths.ipynb #d8f30cd9
-def read_voices(
-    folder: str | Path, # holds .syx or .dx7 files
-) -> tuple[list[str], list[str], np.ndarray]: # names, sources (file:index), and (N, P) projected presets
-    "Read all DX7 voices of a folder; FileNotFoundError where there are none."
-    names, sources, presets = [], [], []
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in (".syx", ".dx7")) if Path(folder).is_dir() else []
-    if not files:
-        raise FileNotFoundError(f"no .syx or .dx7 file in {folder}")
-    for path in files:
-        read, voices = read_dx7(path)
-        names += read
-        sources += [f"{path.name}:{i}" for i in range(len(read))]
-        presets.append(from_dx7(get_synth("dexed"), voices))
-    return names, sources, np.concatenate(presets)

@@ -14,7 +14,7 @@ import pytest
 from synthproxy.datasets import (Dataset, Recipe, embed_presets, generate, make_rows, manifest_hash, read_log,
                                  store_handcrafted)
 from synthproxy.rendering import Note, get_renderer, rms
-from synthproxy.synths import draw, get_synth, read_voices, row_generator, sample, to_dx7
+from synthproxy.synths import draw, get_synth, row_generator, sample, to_dx7
 
 RECIPE = Recipe("dexed", "mel128", rows=512, seed=77, shard_rows=64)
 SMALL = Recipe("dexed", "mel128", rows=48, seed=5, shard_rows=16)
@@ -161,17 +161,6 @@ def test_handcrafted_drops_duplicates_and_silence_and_keeps_names(tmp_path):
     assert made.names == ["a", "b", "c", "d"] and len(made.verify()) == 4
     assert made.manifest["dropped"] == {"duplicate": ["e (x:4)"], "silent": ["f (x:5)"]}
     assert np.array_equal(made.embeddings, embed_presets("dexed", "mel128", presets[:4])["embeddings"])
-
-
-def test_voices_of_a_folder(tmp_path):
-    import dexed
-
-    voices = to_dx7(get_synth("dexed"), sample(get_synth("dexed"), 32))
-    dexed.Patch.save_to_bank(str(tmp_path / "one.syx"), [dexed.Patch.from_sysex(v.tobytes()) for v in voices])
-    names, sources, presets = read_voices(tmp_path)
-    assert sources[3] == "one.syx:3" and np.array_equal(presets, sample(get_synth("dexed"), 32))
-    with pytest.raises(FileNotFoundError, match="no .syx or .dx7 file"):
-        read_voices(tmp_path / "nothing")
 
 
 def test_memory_stays_under_2_gb(tmp_path, mn04_weights):
