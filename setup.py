@@ -20,7 +20,8 @@ setup(
     keywords=cfg["keywords"],
     python_requires=f">={cfg['min_python']}",
     packages=find_packages(include=["synthproxy", "synthproxy.*"]),
-    package_data={"synthproxy": ["py.typed", "specs/*.csv", "specs/*.dsp"]},
+    package_data={"synthproxy": ["py.typed", "specs/*.csv", "specs/*.dsp", "specs/*.json"]},
+    entry_points={"console_scripts": cfg["console_scripts"].split()},
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split()},
 )
