@@ -352,13 +352,16 @@ def embed_presets(
     presets: np.ndarray, # (N, P)
     note: Note = Note(),
     device: str = "cpu",
-) -> dict[str, np.ndarray]: # presets, embeddings and rms
+) -> dict[str, np.ndarray]: # presets, embeddings and rms; NaN for a preset that the engine cannot play
     "Render and embed given presets."
     model = get_audio_model(audio_model, device)
     renderer = get_renderer(synth, model.sample_rate_hz)
 
     def work(preset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        audio = renderer.render(preset[None], note)
+        try:
+            audio = renderer.render(preset[None], note)
+        except RenderError:
+            return np.full((1, model.dims), np.nan, np.float32), np.full(1, np.nan, np.float32)
         return model.embed(audio), rms(audio)
 
     with ThreadPoolExecutor(available_cores()) as pool:
@@ -377,14 +380,15 @@ def store_handcrafted(
     rms_low: float = 1e-3, # sounds at or below are silent
     changed: dict | None = None, # what projection changed, see read_presets
 ) -> Dataset:
-    "Make a dataset of hand-crafted presets without duplicates and silent ones."
+    "Make a dataset of hand-crafted presets without duplicates, silent ones and those that the engine cannot play."
     recipe = Recipe(synth, audio_model, len(presets), seed=0, rms_low=rms_low)
     presets = validate(get_synth(synth), presets)
     first = np.sort(np.unique(presets, axis=0, return_index=True)[1])
     made = embed_presets(synth, audio_model, presets[first], recipe.note)
-    loud = made["rms"] > rms_low
+    loud, failed = made["rms"] > rms_low, np.isnan(made["rms"])
     dropped = {"duplicate": [f"{names[i]} ({sources[i]})" for i in sorted(set(range(len(presets))) - set(first.tolist()))],
-               "silent": [f"{names[i]} ({sources[i]})" for i in first[~loud]]}
+               "silent": [f"{names[i]} ({sources[i]})" for i in first[~loud & ~failed]],
+               **({"failed": [f"{names[i]} ({sources[i]})" for i in first[failed]]} if failed.any() else {})}
     keep, folder = first[loud], Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     digest = _save_shard(folder / _shard_name(0), {k: v[loud] for k, v in made.items()})
@@ -403,7 +407,7 @@ def get_dataset(
     synth: str, # name of a synth
     profile: str, # name of a profile
     split: str, # train, validation, test or handcrafted
-    voices: str | Path = "", # folder of preset files for the hand-crafted set; empty: those that ship
+    voices: str | Path = "", # preset files for the hand-crafted set, a folder or one file; empty: those that ship
 ) -> Dataset:
     "Open one set of a profile; make or finish it where it is missing."
     check_choice(split, SPLITS, "split")

@@ -41,12 +41,12 @@ class Plugin:
     "How a synth's engine is loaded."
     variable: str | None = None # environment variable that names the file; None: a Faust program in specs/
     usual: str = "" # where it usually lies
-    own_process: bool = True # a new process for each render; False where renders do not depend on each other
+    own_process: bool = True # a new process for each render; False where a new instance is enough, as a comparison has shown
     display: bool = False # terminates without an X display
 
 
 PLUGINS: dict[str, Plugin] = {
-    "amsynth": Plugin("AMSYNTH_PATH", "/usr/lib/vst/amsynth_vst.so"),
+    "amsynth": Plugin("AMSYNTH_PATH", "/usr/lib/vst/amsynth_vst.so", own_process=False),
     "dexed_vst3": Plugin("DEXED_PATH"),
     "diva": Plugin("DIVA_PATH"),
     "faust_poly": Plugin(own_process=False),
@@ -125,7 +125,7 @@ def find_parameters(
         places.setdefault(normalise(name), []).append(index)
     found = []
     for names in wanted:
-        hits = next((places[normalise(name)] for name in names if normalise(name) in places), [])
+        hits = next((places[normalise(name)] for name in names if normalise(name) and normalise(name) in places), [])
         if len(hits) != 1 and "-" not in names:
             problem = "has more than one" if hits else "has no"
             raise ValueError(f"the plug-in {problem} parameter {' or '.join(map(repr, names))}: is it another version? It has: {', '.join(listed)}")
@@ -226,7 +226,7 @@ class PluginRenderer:
         self.synth = synth if isinstance(synth, Synth) else get_synth(synth)
         self.sample_rate_hz, self.timeout_s, self._play = int(sample_rate_hz), timeout_s, play
         once = self.plugin.own_process
-        self._pool = worker_pool(workers or available_cores() * (1 + once), 1 if once else 1000, self.plugin.display)
+        self._pool = worker_pool(workers or available_cores() * (1 + once), 1 if once else 200, self.plugin.display)
 
     def render(
         self,

@@ -141,12 +141,13 @@ READERS: dict[tuple[str, str], Callable] = {
 # %% ../nbs/01_presets.ipynb #d663d1f7
 def read_presets(
     synth: str, # name of a synth
-    folder: str | Path, # holds files of presets
+    folder: str | Path, # holds files of presets; or one such file
 ) -> Presets:
     "Read all presets of a folder, in the synth's format or JSON; FileNotFoundError where there are none."
     table, names, sources, values = get_synth(synth), [], [], []
     suffixes = {".json", *(suffix for name, suffix in READERS if name == synth)}
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in suffixes) if Path(folder).is_dir() else []
+    there = sorted(Path(folder).iterdir()) if Path(folder).is_dir() else [Path(folder)]
+    files = [path for path in there if path.suffix.lower() in suffixes and path.is_file()]
     if not files:
         raise FileNotFoundError(f"no {' or '.join(sorted(suffixes))} file in {folder}")
     for path in files:

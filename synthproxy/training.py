@@ -27,6 +27,7 @@ from tqdm import tqdm
 from .datasets import Dataset, get_dataset, manifest_hash
 from .metrics import chance_mrr, mrr_512
 from .operators import same_sound
+from .plugins import PLUGINS, plugin_path
 from .preset_encoders import ENCODERS, PAPER_ENCODERS, build_encoder, count_weights
 from .project import check_choice, check_parameters, data_folder, get_profile, provenance, write_json
 from .synths import get_synth, list_synths, validate
@@ -356,6 +357,8 @@ def trained_encoders(
     "Encoders with a checkpoint; FileNotFoundError where there is none at all."
     found = [name for name in ENCODERS if (checkpoint_folder(synth, profile, name) / CONFIG).is_file()]
     if not found:
+        if synth in PLUGINS:
+            plugin_path(synth) # where the plug-in is missing too, that is what to say first
         raise FileNotFoundError(f"no checkpoint of {synth} in profile {profile}: run `make reproduce SYNTH={synth} PROFILE={profile}` first")
     return found
 

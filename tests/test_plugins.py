@@ -1,16 +1,19 @@
 """Plug-ins: found or refused with a reason, the same bytes every time, and no fault costs more than its preset."""
+import json
 import re
 import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_engine
 
 from synthproxy.datasets import Recipe, generate
-from synthproxy.plugins import PLUGINS, PluginRenderer, RenderError, plugin_path
+from synthproxy import plugins
+from synthproxy.plugins import PLUGINS, Plugin, PluginRenderer, RenderError, find_parameters, plugin_path, preflight
 from synthproxy.rendering import RENDERERS, Note, rms
 from synthproxy.synths import from_dict, get_synth, sample
 
@@ -63,17 +66,59 @@ def test_a_second_try_helps(renderers, tmp_path):
     assert rms(renderer.render(with_noise(6)[None], NOTE))[0] > .1 and (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("synth", PLUGINS)
-def test_the_same_bytes_in_any_order_with_any_number_of_workers(renderers, synth):
+def memory_and_threads() -> tuple[float, int]: # MB and threads of this process and its workers
+    everyone = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(p.memory_info().rss for p in everyone) / 1e6, sum(p.num_threads() for p in everyone)
+
+
+def test_a_leak_ends_with_its_process(renderers):
+    renderer = renderers("faust_poly", workers=1, play=fake_engine.leak)
+    renderer.render(with_noise(0)[None], NOTE)
+    before, highest = memory_and_threads()[0], 0
+    for _ in range(10):
+        renderer.render(np.repeat(with_noise(0)[None], 50, 0), NOTE)
+        highest = max(highest, memory_and_threads()[0])
+    assert 100 < highest - before < 1200 # all 500 renders leaked 2000 MB, a process lives for 200
+
+
+def test_2000_presets_leave_memory_and_threads_as_they_are(renderers):
+    renderer = renderers("faust_poly", workers=2)
+    presets, seen = sample(renderer.synth, 2000, seed=7), []
+    for start in range(0, 2000, 250):
+        renderer.render(presets[start:start + 250], NOTE)
+        seen.append(memory_and_threads())
+    memory, threads = zip(*seen)
+    assert max(memory[2:]) - min(memory[2:]) < 150, memory # two workers of about 130 MB come and go
+    assert max(threads[1:]) - min(threads[1:]) <= 4, threads
+
+
+def installed(synth: str) -> None: # else the test is skipped
     try:
         plugin_path(synth)
     except FileNotFoundError as error:
         pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("synth", ["amsynth", "faust_poly"])
+def test_the_same_bytes_in_any_order_with_any_number_of_workers(renderers, synth):
+    installed(synth)
     presets = sample(get_synth(synth), 6, seed=2)
     audio = renderers(synth, workers=1).render(presets, NOTE)
     assert audio.shape == (6, 8000) and np.isfinite(audio).all() and len(np.unique(audio, axis=0)) == 6
     again = renderers(synth, workers=2).render(presets[[5, 0, 3, 1, 4, 2, 0]], NOTE)
     assert np.array_equal(again, audio[[5, 0, 3, 1, 4, 2, 0]])
+
+
+def test_only_amsynths_noise_depends_on_other_instances(renderers):
+    installed("amsynth")
+    synth = get_synth("amsynth")
+    presets = np.concatenate([sample(synth, 9, seed=5), [from_dict(synth, {"osc1_waveform": 4, "osc_mix": 0})]])
+    alone = renderers("amsynth", workers=1).render(presets, NOTE)
+    beside = renderers("amsynth", workers=1, play=fake_engine.play_beside_another).render(presets, NOTE)
+    process_wide = {i for i in range(10) if not np.array_equal(alone[i], beside[i])}
+    waves = [synth.names.index(name) for name in ("osc1_waveform", "osc2_waveform", "lfo_waveform")]
+    assert process_wide == {i for i in range(10) if np.isin(presets[i][waves], [3, 4]).any()}, process_wide # noise, random
+    assert 9 in process_wide and len(process_wide) < 10
 
 
 def test_every_used_parameter_of_faust_poly_does_something(renderers):
@@ -100,3 +145,51 @@ def test_missing_and_foreign_plugins_are_one_clear_error(tmp_path, monkeypatch):
         PluginRenderer("amsynth")
     with pytest.raises(ValueError, match="did you mean 'faust_poly'"):
         plugin_path("faustpoly")
+
+
+@pytest.mark.parametrize(("synth", "variable"), [("talnm", "TALNM_PATH"), ("diva", "DIVA_PATH"), ("dexed_vst3", "DEXED_PATH"), ("amsynth", "AMSYNTH_PATH")])
+def test_preflight_says_what_is_wrong(synth, variable, monkeypatch, tmp_path):
+    monkeypatch.setenv(variable, str(tmp_path / "nothing.vst3"))
+    assert f"set {variable} to its file, or use a synth that needs none: dexed, faust_poly" in preflight(synth)
+    if synth != "talnm": # which asks for a display first
+        monkeypatch.setenv(variable, sys.executable)
+        assert "cannot be loaded" in preflight(synth) and "is it a VST2 or VST3 instrument" in preflight(synth)
+
+
+def test_preflight_finds_another_version(monkeypatch):
+    installed("amsynth")
+    monkeypatch.setenv("DIVA_PATH", str(plugin_path("amsynth")))
+    assert "has no parameter 'main:output': is it another version? It has: amp_attack" in preflight("diva")
+    assert preflight("amsynth") == preflight("faust_poly") == ""
+
+
+def test_a_display_is_started_where_one_is_needed(renderers, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setitem(PLUGINS, "faust_poly", Plugin(own_process=False, display=True))
+    plugins.display.cache_clear()
+    monkeypatch.setattr(plugins.shutil, "which", lambda name: None)
+    assert "needs a display, and there is none: install Xvfb" in preflight("faust_poly")
+    monkeypatch.undo()
+    if plugins.shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    loud = []
+    for display in (False, True):
+        monkeypatch.setitem(PLUGINS, "faust_poly", Plugin(own_process=False, display=display))
+        loud.append(rms(renderers("faust_poly", workers=1, play=fake_engine.tell_display).render(with_noise(0)[None], NOTE))[0] > .1)
+    assert loud == [False, True]
+
+
+@pytest.mark.parametrize("synth", ["dexed_vst3", "talnm", "amsynth"])
+def test_every_parameter_of_a_table_is_in_the_plugin(synth):
+    listed = json.loads((Path(__file__).parent / "fixtures" / "plugin_parameters.json").read_text())[synth]
+    table = get_synth(synth)
+    found = find_parameters([(p.name, p.address) for p in table.parameters], listed)
+    missing = [p.name for p, i in zip(table.parameters, found) if i is None]
+    assert missing == (["envelope_reset"] if synth == "talnm" else []) and len(set(found)) == len(found)
+
+
+def test_dexeds_plugin_takes_dexeds_presets():
+    inside, outside = get_synth("dexed"), get_synth("dexed_vst3")
+    assert [p.__class__(**{**vars(p), "address": ""}) for p in inside.parameters] == [p.__class__(**{**vars(p), "address": ""}) for p in outside.parameters]
+    assert next(p.default for p in outside.parameters if p.name == "lfo_key_sync") == 1 # without it the plug-in's LFO runs on

@@ -1,12 +1,13 @@
 """Hand-crafted presets: every format, and a report of what was changed."""
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from synthproxy.presets import project, read_amsynth, read_presets
-from synthproxy.synths import encode, get_synth, sample, to_dx7
+from synthproxy.synths import encode, get_synth, sample, to_dx7, validate
 
 BANKS = Path("/usr/share/amsynth/banks")
 
@@ -45,3 +46,23 @@ def test_json_round_trips_for_synths_without_their_plugin(synth, tmp_path):
     names = [p.name for p in table.parameters]
     (tmp_path / "all.json").write_text(json.dumps({str(i): dict(zip(names, row)) for i, row in enumerate(encode(table, presets).tolist())}))
     assert np.array_equal(read_presets(synth, tmp_path).presets, presets)
+
+
+def test_the_factory_programs_of_tal_noisemaker_are_valid_presets():
+    folder = Path(os.environ.get("SYNTHPROXY_PRESETS", "")) / "talnm"
+    if not folder.is_dir():
+        pytest.skip("SYNTHPROXY_PRESETS names no folder with TAL-NoiseMaker's programs")
+    read, table = read_presets("talnm", folder), get_synth("talnm")
+    assert len(read.names) == 256 and np.array_equal(validate(table, read.presets), read.presets)
+    assert not any(read.report[what] for what in ("missing", "unknown", "clipped"))
+    values = json.loads(next(folder.glob("*.json")).read_text())[0]["v"] # the first, by hand
+    first = dict(zip(table.names, read.presets[0]))
+    assert first["filter_cutoff"] == values["cutoff"] and first["osc_1_volume"] == pytest.approx(values["osc1volume"])
+    assert set(read.report["moved to the nearest step"]) <= {"filter_type", "lfo_1_waveform", "lfo_2_waveform", "lfo_1_destination", "lfo_2_destination", "transpose", "reverb_decay"}
+
+
+def test_one_file_or_a_folder(tmp_path):
+    (tmp_path / "a.json").write_text('{"low": {"cutoff": 0.1}}')
+    (tmp_path / "b.json").write_text('{"high": {"Cutoff": 0.9}}')
+    assert read_presets("faust_poly", tmp_path).names == ["low", "high"] and read_presets("faust_poly", tmp_path / "b.json").names == ["high"]
+    assert read_presets("faust_poly", tmp_path / "b.json").presets[0][get_synth("faust_poly").names.index("cutoff")] == pytest.approx(.9)
