@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from .audio_models import AUDIO_MODELS, get_audio_model
 from .project import SEEDS, available_cores, check_choice, check_parameters, data_folder, get_profile, provenance, write_json
-from .rendering import Note, get_renderer, rms
-from .plugins import RenderError
+from .rendering import Note, rms
+from .plugins import RenderError, get_renderer
 from .presets import read_presets
 from .priors import DISTRIBUTIONS, VOICES, Prior, describe_prior, get_prior
 from .synths import get_synth, row_generator, validate

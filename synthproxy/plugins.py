@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PLUGINS', 'BLOCK', 'RENDERERS', 'Plugin', 'need_no_plugin', 'plugin_path', 'check_architecture', 'display',
            'normalise', 'find_parameters', 'load_engine', 'play', 'worker_pool', 'RenderError', 'PluginRenderer',
-           'preflight']
+           'get_renderer', 'preflight']
 
 # %% ../nbs/01_plugins.ipynb #89b76f55
 import atexit
@@ -32,7 +32,7 @@ from pebble import ProcessExpired, ProcessPool
 from pyvirtualdisplay import Display
 
 from .project import available_cores, check_choice, project_root
-from .rendering import RENDERERS, Note, fade_out
+from .rendering import DexedRenderer, Note, Renderer, fade_out
 from .synths import Synth, encode, from_dict, get_synth, list_synths, spec_file
 
 # %% ../nbs/01_plugins.ipynb #6fd333fb
@@ -55,13 +55,13 @@ PLUGINS: dict[str, Plugin] = {
 
 
 for _synth in list_synths(): # tables that users add: a Faust program beside the table, or a plug-in named by NAME_PATH
-    if _synth not in PLUGINS and _synth not in RENDERERS:
+    if _synth not in PLUGINS and _synth != "dexed":
         PLUGINS[_synth] = Plugin(own_process=False) if spec_file(_synth, ".dsp").is_file() else Plugin(f"{_synth.upper()}_PATH")
 
 
 def need_no_plugin() -> list[str]: # names of synths
     "Synths that are there without any plug-in."
-    return sorted(synth for synth in RENDERERS if synth not in PLUGINS or PLUGINS[synth].variable is None)
+    return ["dexed", *sorted(synth for synth, plugin in PLUGINS.items() if plugin.variable is None)]
 
 
 def plugin_path(
@@ -153,7 +153,10 @@ def load_engine(
     processor = engine.make_faust_processor("synth")
     processor.num_voices, processor.group_voices = 1, False # grouped, a single voice would not hear its parameters
     processor.set_dsp_string(Path(path).read_text())
-    processor.compile()
+    try:
+        processor.compile()
+    except RuntimeError as error:
+        raise ValueError(f"{path} cannot be compiled: {error}") from error
     return engine, processor, [(d["label"], d["min"], d["max"]) for d in processor.get_parameters_description()]
 
 
@@ -300,7 +303,15 @@ def _shared(synth: str, sample_rate_hz: int) -> PluginRenderer: # one pool of wo
     return PluginRenderer(synth, sample_rate_hz)
 
 
-RENDERERS |= {synth: partial(_shared, synth) for synth in PLUGINS}
+RENDERERS: dict[str, Callable[[int], Renderer]] = {"dexed": DexedRenderer} | {synth: partial(_shared, synth) for synth in PLUGINS} # synth -> renderer at a sample rate
+
+
+def get_renderer(
+    synth: str, # name of a synth
+    sample_rate_hz: int, # e.g. the audio model's
+) -> Renderer:
+    "The renderer of a synth; ValueError where the synth is unknown, FileNotFoundError where its plug-in is missing."
+    return RENDERERS[check_choice(synth, RENDERERS, "synth")](sample_rate_hz)
 
 
 def preflight(

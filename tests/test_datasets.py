@@ -13,7 +13,8 @@ import pytest
 
 from synthproxy.datasets import (Dataset, Recipe, embed_presets, generate, make_rows, manifest_hash, read_log,
                                  store_handcrafted)
-from synthproxy.rendering import Note, get_renderer, rms
+from synthproxy.plugins import get_renderer
+from synthproxy.rendering import Note, rms
 from synthproxy.synths import draw, get_synth, row_generator, sample
 
 RECIPE = Recipe("dexed", "mel128", rows=512, seed=77, shard_rows=64)

@@ -61,6 +61,8 @@ def test_public_functions_are_annotated_and_described(module):
     ("04_training", {"encoder": "mlp"}, "unknown encoder 'mlp'"),
     ("04_training", {"device": "gpu"}, "unknown device 'gpu': expected one of auto, cpu, cuda"),
     ("03_datasets", {"profil": "cpu"}, "did you mean 'profile'?"),
+    ("05_eval", {"synth": "talnm"}, "set TALNM_PATH to its file, or use a synth that needs none: dexed, faust_poly"),
+    ("03_datasets", {"synth": "diva"}, "set DIVA_PATH to its file, or use a synth that needs none: dexed, faust_poly"),
     ("03_datasets", {"voices": "nowhere"}, "no .dx7 or .json or .syx file in nowhere"),
 ])
 def test_wrong_papermill_parameters_are_one_clear_error(tmp_path, notebook, parameters, message):

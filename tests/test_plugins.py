@@ -13,8 +13,8 @@ import fake_engine
 
 from synthproxy.datasets import Recipe, generate
 from synthproxy import plugins
-from synthproxy.plugins import PLUGINS, Plugin, PluginRenderer, RenderError, find_parameters, plugin_path, preflight
-from synthproxy.rendering import RENDERERS, Note, rms
+from synthproxy.plugins import PLUGINS, RENDERERS, Plugin, PluginRenderer, RenderError, find_parameters, plugin_path, preflight
+from synthproxy.rendering import Note, rms
 from synthproxy.synths import from_dict, get_synth, sample
 
 NOTE = Note(hold_s=.1, duration_s=.25)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from synthproxy.rendering import DexedRenderer, Note, carrier_bound, get_renderer, render_voices, rms
+from synthproxy.plugins import get_renderer
+from synthproxy.rendering import DexedRenderer, Note, carrier_bound, render_voices, rms
 from synthproxy.synths import from_dx7, from_uniform, sample, to_dx7
 
 RENDERER = DexedRenderer()
@@ -66,10 +67,11 @@ def test_the_bound_refuses_nothing_of_an_empty_batch():
     assert carrier_bound(np.empty((0, 155), np.uint8), Note(), 32_000).shape == (0,)
 
 
-def test_unknown_and_unrenderable_synths():
+def test_unknown_and_unrenderable_synths(monkeypatch):
     with pytest.raises(ValueError, match="unknown synth 'dexd'.*did you mean 'dexed'"):
         get_renderer("dexd", 32_000)
-    with pytest.raises(ValueError, match="no renderer for 'talnm': synths that can be rendered are dexed"):
+    monkeypatch.delenv("TALNM_PATH", raising=False)
+    with pytest.raises(FileNotFoundError, match="talnm: no plug-in.*; set TALNM_PATH to its file, or use a synth that needs none: dexed, faust_poly"):
         get_renderer("talnm", 32_000)
 
 
