@@ -54,7 +54,7 @@ def test_public_functions_are_annotated_and_described(module):
 
 @pytest.mark.parametrize(("notebook", "parameters", "message"), [
     ("05_eval", {"sinth": "dexed"}, "unknown parameter 'sinth': expected one of synth, profile, encoder; did you mean 'synth'?"),
-    ("05_eval", {"synth": "dexd"}, "unknown synth 'dexd': expected one of dexed, amsynth, faust_poly; did you mean 'dexed'?"),
+    ("05_eval", {"synth": "dexd"}, "unknown synth 'dexd': expected one of dexed, amsynth, dexed_vst3, diva, faust_poly, talnm; did you mean 'dexed'?"),
     ("05_eval", {"profile": "cpuu"}, "did you mean 'cpu'?"),
     ("05_eval", {"encoder": "hn_pt_gru"}, "did you mean 'hn_ptgru'?"),
     ("05_eval", {"profile": "paper"}, "no checkpoint of dexed in profile paper"),
