@@ -378,4 +378,12 @@ d = { 'settings': { 'branch': 'main',
                                      'synthproxy.training.train': ('training.html#train', 'synthproxy/training.py'),
                                      'synthproxy.training.train_config': ('training.html#train_config', 'synthproxy/training.py'),
                                      'synthproxy.training.train_epoch': ('training.html#train_epoch', 'synthproxy/training.py'),
-                                     'synthproxy.training.trained_encoders': ('training.html#trained_encoders', 'synthproxy/training.py')}}}
+                                     'synthproxy.training.trained_encoders': ('training.html#trained_encoders', 'synthproxy/training.py')},
+            'synthproxy.umaps': { 'synthproxy.umaps.class_pictures': ('umap.html#class_pictures', 'synthproxy/umaps.py'),
+                                  'synthproxy.umaps.classify': ('umap.html#classify', 'synthproxy/umaps.py'),
+                                  'synthproxy.umaps.judge': ('umap.html#judge', 'synthproxy/umaps.py'),
+                                  'synthproxy.umaps.origin_picture': ('umap.html#origin_picture', 'synthproxy/umaps.py'),
+                                  'synthproxy.umaps.plot_classes': ('umap.html#plot_classes', 'synthproxy/umaps.py'),
+                                  'synthproxy.umaps.plot_points': ('umap.html#plot_points', 'synthproxy/umaps.py'),
+                                  'synthproxy.umaps.project_2d': ('umap.html#project_2d', 'synthproxy/umaps.py'),
+                                  'synthproxy.umaps.save_figure': ('umap.html#save_figure', 'synthproxy/umaps.py')}}}
