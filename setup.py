@@ -23,5 +23,5 @@ setup(
     package_data={"synthproxy": ["py.typed", "specs/*.csv", "specs/*.dsp", "specs/*.json"]},
     entry_points={"console_scripts": cfg["console_scripts"].split()},
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={"dev": cfg["dev_requirements"].split(), "docs": cfg["docs_requirements"].split()},
 )

@@ -422,7 +422,9 @@ def get_dataset(
     if (folder / MANIFEST).is_file():
         return Dataset(folder)
     shipped = Dataset(data_folder(synth, "cpu") / split)
-    return store_handcrafted(synth, size.audio_model, shipped.names, shipped.manifest["sources"], shipped.presets, folder)
+    rows = np.linspace(0, len(shipped) - 1, min(size.handcrafted_rows or len(shipped), len(shipped))).round().astype(int)
+    names, sources = ([values[i] for i in rows] for values in (shipped.names, shipped.manifest["sources"]))
+    return store_handcrafted(synth, size.audio_model, names, sources, shipped.presets[rows], folder)
 
 
 def has_handcrafted(

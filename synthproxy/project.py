@@ -73,6 +73,7 @@ class Profile:
     warmup_steps: int # linear warm-up of the learning rate
     distribution: str = "uniform" # of training presets, where the synth has voices to learn from; see priors
     plugin_rows: tuple[int, int, int] | None = None # the three sizes for every synth but Dexed, which take longer to render; None: the same
+    handcrafted_rows: int | None = None # at most so many hand-crafted presets, evenly chosen; None: all
     gallery: int = 4096 # candidates in one-against-all ranking
     subsets: int = 100 # random galleries averaged
 
@@ -80,7 +81,7 @@ class Profile:
 PROFILES = {
     p.name: p
     for p in (
-        Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, "uniform", (1024, 512, 512), gallery=512, subsets=20),
+        Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, "uniform", (1024, 512, 512), 512, gallery=512, subsets=20),
         Profile("cpu", "mn04", 102_400, 4_096, 8_192, "small", (10,), 200, "prior", (12_288, 1_024, 4_096)),
         Profile("paper", "mn04", 10_240_000, 131_072, 131_072, "paper", (10, 20), 7_500),
     )

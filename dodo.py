@@ -1,0 +1,179 @@
+"""The pipeline: notebooks chained by doit, each run by papermill when something that it depends on has changed.
+
+`make reproduce PROFILE=smoke SYNTH=dexed` and `make status` call this. A step is keyed on its notebook's code cells, its parameters, the modules
+that these import, and the data that it reads; what was done stands in a stamp beside the executed notebook, written when a step has succeeded.
+"""
+import ast
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+from doit import get_var
+from filelock import FileLock
+
+ROOT = Path(__file__).parent
+DOIT_CONFIG = {"default_tasks": ["plan", "notebook"], "verbosity": 2, "dep_file": str(ROOT / "build" / "doit.db"), "action_string_formatting": "new"}
+PROFILE, SYNTH = get_var("profile", "smoke"), get_var("synth", "dexed")
+ENCODERS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "opgraph")
+RUNS = ROOT / "results" / "runs.csv" # what each step took, the last time
+(ROOT / "build").mkdir(exist_ok=True)
+
+
+def code_of(path: Path) -> str:
+    "The code of a module, or of a notebook's cells."
+    if path.suffix == ".py":
+        return path.read_text()
+    cells = json.loads(path.read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@cache
+def modules_of(path: Path) -> frozenset[Path]:
+    "The package's modules that some code imports, and those that these import."
+    found = set()
+    lines = [line for line in code_of(path).splitlines() if not line.startswith(("!", "%"))]
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = ROOT / "synthproxy" / f"{node.module.removeprefix('synthproxy.')}.py"
+            if (node.level or node.module.startswith("synthproxy.")) and module.is_file() and module != path:
+                found |= {module, *modules_of(module)}
+    return frozenset(found)
+
+
+def digest(*paths: Path) -> str:
+    "A hash of the code or content of files; of a missing one that it is missing."
+    total = hashlib.sha256()
+    for path in paths:
+        text = code_of(path) if path.suffix in (".py", ".ipynb") else path.read_text() if path.is_file() else "missing"
+        total.update(f"{path.name}\0{text}\0".encode())
+    return total.hexdigest()
+
+
+class Step:
+    "One notebook with its parameters."
+
+    def __init__(self, notebook: str, parameters: dict[str, str], reads: list[Path], after: list[str]):
+        self.notebook, self.parameters, self.reads, self.after = ROOT / "nbs" / f"{notebook}.ipynb", parameters, reads, after
+        self.name = "_".join([notebook, *(v for k, v in parameters.items() if k != "profile")])
+        self.out = ROOT / "results" / PROFILE / "notebooks" / f"{self.name}.ipynb"
+        self.stamp = self.out.with_suffix(".json")
+
+    def key(self) -> str:
+        tables = sorted((ROOT / "synthproxy" / "specs").iterdir())
+        return digest(self.notebook, *sorted(modules_of(self.notebook)), *tables, *self.reads) + json.dumps(self.parameters, sort_keys=True)
+
+    def done(self) -> bool:
+        return self.out.is_file() and self.stamp.is_file() and json.loads(self.stamp.read_text())["key"] == self.key()
+
+    def run(self) -> bool:
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        key, start = self.key(), time.perf_counter()
+        given = [word for k, v in self.parameters.items() for word in ("-p", k, v)]
+        run = subprocess.run([sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR", str(self.notebook), str(self.out), *given],
+                             cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+        if run.returncode:
+            print(f"{self.name} failed; what it had done is in {self.out.relative_to(ROOT)}\n{run.stderr.strip()[-2000:]}")
+            return False
+        seconds = time.perf_counter() - start
+        self.stamp.write_text(json.dumps({"key": key, "seconds": round(seconds, 1)}))
+        note_time(self.name, seconds)
+        print(f"{self.name}: {seconds:.0f} s")
+        return True
+
+
+def note_time(name: str, seconds: float) -> None:
+    "Keep what a step took in results/runs.csv."
+    from synthproxy.project import commit
+
+    with FileLock(ROOT / "build" / "runs.lock"):
+        lines = RUNS.read_text().splitlines()[1:] if RUNS.is_file() else []
+        kept = [line for line in lines if not line.startswith(f"{PROFILE},{name},")]
+        RUNS.write_text("\n".join(["profile,run,seconds,cores,commit", *sorted([*kept, f"{PROFILE},{name},{seconds:.0f},{os.cpu_count()},{commit()}"])]) + "\n")
+
+
+def times() -> dict[str, int]: # run -> seconds, of this profile
+    "What steps took the last time."
+    rows = [line.split(",") for line in RUNS.read_text().splitlines()[1:]] if RUNS.is_file() else []
+    return {row[1]: int(row[2]) for row in rows if row[0] == PROFILE}
+
+
+@cache
+def synths() -> tuple[dict[str, str], list[str]]: # synth -> why it is left out ("": it is not), what else is missing
+    "Which synths can be made here, and what is missing."
+    from synthproxy.plugins import PLUGINS, RENDERERS, plugin_path
+    from synthproxy.project import check_choice, get_profile
+
+    get_profile(PROFILE)
+    why = {}
+    for synth in RENDERERS if SYNTH == "all" else [check_choice(SYNTH, [*RENDERERS, "all"], "synth")]:
+        try:
+            why[synth] = "" if synth not in PLUGINS else str(plugin_path(synth))[:0]
+        except (OSError, ValueError) as error:
+            why[synth] = str(error)
+    if SYNTH == "all":
+        why["dexed_vst3"] = why.get("dexed_vst3") or "its presets are dexed's: ask for it by name"
+    named = os.environ.get("SYNTHPROXY_WEIGHTS")
+    weights = get_profile(PROFILE).audio_model != "mel128" and not (named and any(Path(named).glob("mn04*.pt")))
+    return why, ["weights of mn04: SYNTHPROXY_WEIGHTS names no folder with them, so they are taken from the cache or downloaded (4 MB)"] if weights else []
+
+
+@cache
+def steps() -> tuple[Step, ...]:
+    "All steps in an order in which they can run."
+    data, results, found = ROOT / "data", ROOT / "results", []
+    made = [synth for synth, why in synths()[0].items() if not why]
+    for synth in made:
+        folder, both = data / synth / PROFILE, {"synth": synth, "profile": PROFILE}
+        found.append(Step("03_datasets", both, [], []))
+        sets = [folder / split / "manifest.json" for split in ("train", "validation")]
+        for encoder in ENCODERS:
+            found.append(Step("04_training", both | {"encoder": encoder}, sets, [f"03_datasets_{synth}"]))
+        cards = [folder / "checkpoints" / encoder / "config.json" for encoder in ENCODERS]
+        tests = [folder / split / "manifest.json" for split in ("test", "handcrafted")]
+        trained = [f"04_training_{synth}_{encoder}" for encoder in ENCODERS]
+        found.append(Step("05_eval", both, [*cards, *tests], trained))
+        found.append(Step("06_umap", both, [*cards, *tests], trained))
+        found.append(Step("06_map", both, tests[1:], trained[:1]))
+        found.append(Step("06_candidates", both, [*cards, *tests], trained))
+        if (synth, PROFILE) == ("dexed", "cpu"): # what it shows was measured apart, see there
+            found.append(Step("06_scaling", both, [results / "scaling.csv"], []))
+    reports = [results / PROFILE / f"eval_{synth}.json" for synth in made]
+    found.append(Step("06_tables", {"profile": PROFILE}, reports, [f"05_eval_{synth}" for synth in made]))
+    return tuple(found)
+
+
+def plan() -> bool:
+    "Say what will be done, what it took the last time, what is left out and what is missing."
+    why, missing = synths()
+    known, stale = times(), [step for step in steps() if not step.done()]
+    width = max(len(step.name) for step in steps())
+    for step in steps():
+        last = f"{known[step.name]} s the last time" if step.name in known else "never timed in this profile"
+        print(f"  {step.name:{width}}  {'stale: ' + last if step in stale else 'up to date'}")
+    timed = [known[step.name] for step in stale if step.name in known]
+    print(f"{PROFILE}: {len(stale)} of {len(steps())} steps are stale, about {sum(timed) / 60:.0f} min" + (f" and {len(stale) - len(timed)} of unknown length" if len(timed) < len(stale) else ""))
+    for synth, reason in why.items():
+        if reason:
+            print(f"left out: {synth} ({reason})")
+    for what in missing:
+        print(f"missing: {what}")
+    if SYNTH != "all" and why[SYNTH]:
+        print(f"{SYNTH} was asked for and cannot be made here")
+        return False
+    return True
+
+
+def task_plan():
+    "What is stale, what it will cost, what is missing."
+    return {"actions": [plan], "uptodate": [False]}
+
+
+def task_notebook():
+    "Every notebook of a profile and synth."
+    for step in steps():
+        yield {"name": step.name, "actions": [step.run], "uptodate": [step.done], "task_dep": [f"notebook:{name}" for name in step.after]}
