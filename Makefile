@@ -3,9 +3,7 @@ SYNTH    ?= dexed
 PROFILE  ?= smoke
 PYTHON   ?= python3
 VENV     ?= .venv
-ENCODERS ?= mlp_oh hn_oh hn_pt hn_ptgru tfm opgraph
 BIN      := $(VENV)/bin
-OUT      := results/$(PROFILE)/notebooks
 RUN      := $(BIN)/papermill --no-progress-bar --log-level ERROR
 
 # weights of audio models and presets of synths, if folders of them lie beside the project
@@ -16,7 +14,7 @@ ifneq ($(wildcard ../shared/presets),)
 export SYNTHPROXY_PRESETS ?= $(abspath ../shared/presets)
 endif
 
-.PHONY: setup eval test reproduce clean-data readme hooks lock
+.PHONY: setup eval test reproduce status docs clean-data readme hooks lock
 
 setup: $(VENV)/.done
 
@@ -36,19 +34,24 @@ eval: setup
 test: setup
 	PATH="$(abspath $(BIN)):$$PATH" tests/run
 
-# render, embed, train, evaluate; resumes where it was stopped
+# render, embed, train, evaluate, tables and figures: what has changed, and what a stopped run left open. SYNTH=all: every synth that is here
 reproduce: setup
-	@mkdir -p $(OUT)
-	$(RUN) nbs/03_datasets.ipynb $(OUT)/03_datasets_$(SYNTH).ipynb -p synth $(SYNTH) -p profile $(PROFILE)
-	for encoder in $(ENCODERS); do \
-	  $(RUN) nbs/04_training.ipynb $(OUT)/04_training_$(SYNTH)_$$encoder.ipynb -p synth $(SYNTH) -p profile $(PROFILE) -p encoder $$encoder || exit 1; \
-	done
-	$(RUN) nbs/05_eval.ipynb $(OUT)/05_eval_$(SYNTH).ipynb -p synth $(SYNTH) -p profile $(PROFILE)
-	@cat results/$(PROFILE)/eval_$(SYNTH).md
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/doit --file dodo.py --num-process 2 --parallel-type thread profile=$(PROFILE) synth=$(SYNTH)
+
+# what is stale, what it will cost, what is missing
+status: setup
+	$(BIN)/doit --file dodo.py profile=$(PROFILE) synth=$(SYNTH) plan
 
 # start a synth and profile from nothing; never touches what ships
 clean-data:
 	git clean -fdx data/$(SYNTH)/$(PROFILE)
+
+# the site, from what is committed: build/site/index.html
+docs: setup
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/python tools/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file build/mkdocs.yml
+	$(BIN)/python tools/check_site.py
 
 # README.md from nbs/index.ipynb
 readme: setup

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parent
 DOIT_CONFIG = {"default_tasks": ["plan", "notebook"], "verbosity": 2, "dep_file": str(ROOT / "build" / "doit.db"), "action_string_formatting": "new"}
-PROFILE, SYNTH = get_var("profile", "smoke"), get_var("synth", "dexed")
+PROFILE, SYNTH = get_var("profile", "smoke") or "smoke", get_var("synth", "dexed") or "dexed" # None where doit does not run this
 ENCODERS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "opgraph")
 RUNS = ROOT / "results" / "runs.csv" # what each step took, the last time
 (ROOT / "build").mkdir(exist_ok=True)

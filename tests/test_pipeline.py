@@ -1,0 +1,84 @@
+"""The pipeline: what makes a step stale, what it costs, what is left out."""
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def dodo(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("dodo", ROOT / "dodo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "nbs").mkdir()
+    (tmp_path / "build").mkdir()
+    shutil.copytree(ROOT / "synthproxy", tmp_path / "synthproxy")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "RUNS", tmp_path / "results" / "runs.csv")
+    return module
+
+
+def write_notebook(path: Path, *code: str, prose: str = "words") -> None:
+    cells = [nbformat.v4.new_markdown_cell(prose), nbformat.v4.new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]}), *map(nbformat.v4.new_code_cell, code)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}), path)
+
+
+def test_a_step_runs_when_what_it_depends_on_changes_and_only_then(dodo, tmp_path):
+    read, mark = tmp_path / "read.json", tmp_path / "mark"
+    read.write_text("1")
+    notebook = tmp_path / "nbs" / "00_demo.ipynb"
+    code = f"from synthproxy.metrics import mrr\nfrom pathlib import Path\nPath({str(mark)!r}).write_text(profile)"
+    write_notebook(notebook, code)
+
+    def step() -> object:
+        dodo.modules_of.cache_clear()
+        return dodo.Step("00_demo", {"profile": "smoke"}, [read], [])
+
+    assert not step().done() and step().run() and step().done() and mark.read_text() == "smoke"
+    assert json.loads(step().out.read_text())["metadata"]["papermill"]["parameters"] == {"profile": "smoke"}
+    assert dodo.RUNS.read_text().splitlines()[1].startswith("smoke,00_demo,") and dodo.times()["00_demo"] >= 0
+    write_notebook(notebook, code, prose="other words")
+    with (tmp_path / "synthproxy" / "training.py").open("a") as file:
+        file.write("\nunused = 1\n")
+    assert step().done() # prose, and a module that it does not import
+    for change in (lambda: read.write_text("2"), lambda: write_notebook(notebook, code + "\n1"),
+                   lambda: (tmp_path / "synthproxy" / "project.py").open("a").write("\n")): # a module that metrics imports
+        change()
+        assert not step().done() and step().run() and step().done()
+
+
+def test_a_failed_step_says_so_and_stays_stale(dodo, tmp_path, capsys):
+    write_notebook(tmp_path / "nbs" / "00_demo.ipynb", "raise ValueError('out of strings')")
+    step = dodo.Step("00_demo", {"profile": "smoke"}, [], [])
+    assert not step.run() and not step.done()
+    assert "00_demo failed" in (said := capsys.readouterr().out) and "out of strings" in said
+
+
+def test_modules_are_followed(dodo):
+    names = {path.stem for path in dodo.modules_of(ROOT / "nbs" / "05_eval.ipynb")} | {path.stem for path in dodo.modules_of(ROOT / "synthproxy" / "metrics.py")}
+    assert {"training", "datasets", "plugins", "synths", "project"} <= names and "umaps" not in names
+
+
+def status(*given: str) -> subprocess.CompletedProcess:
+    return subprocess.run([Path(sys.executable).parent / "doit", "--file", "dodo.py", *given, "plan"], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_status_names_what_is_left_out(monkeypatch):
+    for variable in ("TALNM_PATH", "DIVA_PATH", "DEXED_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    every = status("profile=smoke", "synth=all")
+    assert every.returncode == 0 and "03_datasets_faust_poly" in every.stdout and "06_tables" in every.stdout and "steps are stale" in every.stdout
+    assert "left out: diva (diva: no plug-in (DIVA_PATH is not set); set DIVA_PATH" in every.stdout and "03_datasets_diva" not in every.stdout
+    one = status("profile=smoke", "synth=diva")
+    assert one.returncode != 0 and "diva was asked for and cannot be made here" in one.stdout
+    wrong = status("profile=smok", "synth=dexed")
+    assert wrong.returncode != 0 and "did you mean 'smoke'?" in wrong.stdout + wrong.stderr
+    monkeypatch.setenv("SYNTHPROXY_WEIGHTS", "")
+    assert "missing: weights of mn04" in status("profile=cpu", "synth=dexed").stdout
