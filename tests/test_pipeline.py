@@ -34,7 +34,7 @@ def test_a_step_runs_when_what_it_depends_on_changes_and_only_then(dodo, tmp_pat
     read, mark = tmp_path / "read.json", tmp_path / "mark"
     read.write_text("1")
     notebook = tmp_path / "nbs" / "00_demo.ipynb"
-    code = f"from synthproxy.metrics import mrr\nfrom pathlib import Path\nPath({str(mark)!r}).write_text(profile)"
+    code = f"from synthproxy.candidates import by_candidates\nfrom pathlib import Path\nPath({str(mark)!r}).write_text(profile)"
     write_notebook(notebook, code)
 
     def step() -> object:
@@ -45,11 +45,11 @@ def test_a_step_runs_when_what_it_depends_on_changes_and_only_then(dodo, tmp_pat
     assert json.loads(step().out.read_text())["metadata"]["papermill"]["parameters"] == {"profile": "smoke"}
     assert dodo.RUNS.read_text().splitlines()[1].startswith("smoke,00_demo,") and dodo.times()["00_demo"] >= 0
     write_notebook(notebook, code, prose="other words")
-    with (tmp_path / "synthproxy" / "training.py").open("a") as file:
+    with (tmp_path / "synthproxy" / "umaps.py").open("a") as file:
         file.write("\nunused = 1\n")
     assert step().done() # prose, and a module that it does not import
     for change in (lambda: read.write_text("2"), lambda: write_notebook(notebook, code + "\n1"),
-                   lambda: (tmp_path / "synthproxy" / "project.py").open("a").write("\n")): # a module that metrics imports
+                   lambda: (tmp_path / "synthproxy" / "project.py").open("a").write("\n")): # a module that the imported one imports
         change()
         assert not step().done() and step().run() and step().done()
 
