@@ -8,6 +8,7 @@ __all__ = ['COLUMNS', 'KEY', 'TEST_SPLITS', 'SHOWN', 'evaluate_proxy', 'evaluate
 
 # %% ../nbs/05_eval.ipynb #5dce7dbb
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from filelock import FileLock
 
 from .datasets import Dataset, get_dataset, has_handcrafted
 from .metrics import chance_mrr, gallery_ranks, l1_distances, modality_gap, mrr, own_ranks, permutation_test, rank_metrics, recall
@@ -58,7 +60,10 @@ def evaluate_proxy(
 def _by_group(distances: np.ndarray, sources: list[str]) -> dict[str, list[float]]: # MRR and R@10 of each family of banks, one against all
     if not sources:
         return {}
-    groups, every = np.array([source.split("_")[0] for source in sources]), own_ranks(distances)
+    stems = [re.split(r"[_.]", source)[0].lower() for source in sources]
+    groups, every = np.array([re.sub(r"(?<=[a-z]{3})\d+$", "", stem) for stem in stems]), own_ranks(distances) # briansbank07 is of briansbank
+    if len(np.unique(groups)) == 1:
+        return {}
     found = {}
     for group in np.unique(groups):
         ranks = every[groups == group]
@@ -103,11 +108,12 @@ def update_metrics(
     "Put a report's rows into the results file."
     path = Path(path or project_root() / "results" / "metrics.csv")
     path.parent.mkdir(parents=True, exist_ok=True)
-    old = pd.read_csv(path, keep_default_na=True) if path.is_file() else pd.DataFrame(columns=COLUMNS)
-    whole = _merge(old, report)
-    aside = path.with_name(path.name + ".tmp")
-    whole.to_csv(aside, index=False, lineterminator="\n")
-    aside.replace(path)
+    with FileLock(path.with_name(f".{path.name}.lock")): # two evaluations may end at once
+        old = pd.read_csv(path, keep_default_na=True) if path.is_file() else pd.DataFrame(columns=COLUMNS)
+        whole = _merge(old, report)
+        aside = path.with_name(path.name + ".tmp")
+        whole.to_csv(aside, index=False, lineterminator="\n")
+        aside.replace(path)
     return report[KEY].merge(whole, on=KEY, how="left")[COLUMNS]
 
 

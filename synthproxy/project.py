@@ -73,6 +73,7 @@ class Profile:
     warmup_steps: int # linear warm-up of the learning rate
     distribution: str = "uniform" # of training presets, where the synth has voices to learn from; see priors
     plugin_rows: tuple[int, int, int] | None = None # the three sizes for every synth but Dexed, which take longer to render; None: the same
+    plugin_epochs: tuple[int, ...] | None = None # and the epochs, where there are fewer rows to see
     handcrafted_rows: int | None = None # at most so many hand-crafted presets, evenly chosen; None: all
     gallery: int = 4096 # candidates in one-against-all ranking
     subsets: int = 100 # random galleries averaged
@@ -81,8 +82,8 @@ class Profile:
 PROFILES = {
     p.name: p
     for p in (
-        Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, "uniform", (1024, 512, 512), 512, gallery=512, subsets=20),
-        Profile("cpu", "mn04", 102_400, 4_096, 8_192, "small", (10,), 200, "prior", (12_288, 1_024, 4_096)),
+        Profile("smoke", "mel128", 2048, 512, 1024, "small", (2, 4), 32, "uniform", (1024, 512, 512), None, 512, gallery=512, subsets=20),
+        Profile("cpu", "mn04", 102_400, 4_096, 8_192, "small", (10,), 200, "prior", (12_288, 1_024, 4_096), (30,)),
         Profile("paper", "mn04", 10_240_000, 131_072, 131_072, "paper", (10, 20), 7_500),
     )
 }
@@ -97,7 +98,8 @@ def get_profile(
     profile = PROFILES[check_choice(name, PROFILES, "profile")]
     if synth == "dexed" or profile.plugin_rows is None:
         return profile
-    return replace(profile, **dict(zip(("train_rows", "validation_rows", "test_rows"), profile.plugin_rows)))
+    rows = dict(zip(("train_rows", "validation_rows", "test_rows"), profile.plugin_rows))
+    return replace(profile, epochs=profile.plugin_epochs or profile.epochs, **rows)
 
 # %% ../nbs/00_project.ipynb #745312c9
 def data_folder(
