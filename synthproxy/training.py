@@ -29,7 +29,7 @@ from .metrics import chance_mrr, mrr_512
 from .operators import same_sound
 from .plugins import PLUGINS, plugin_path
 from .preset_encoders import ENCODERS, PAPER_ENCODERS, build_encoder, count_weights
-from .project import check_choice, check_parameters, data_folder, get_profile, provenance, write_json
+from .project import available_cores, check_choice, check_parameters, data_folder, get_profile, provenance, write_json
 from .synths import get_synth, list_synths, validate
 
 # %% ../nbs/04_training.ipynb #184044c5
@@ -290,6 +290,7 @@ def train(
     about = {"train": asdict(config), "data": manifest_hash(train_set.folder), "epoch": 0, "best": -1.0, "history": [], "seconds": 0.0}
     about = json.loads(json.dumps(about))
     torch.manual_seed(config.seed)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or available_cores())) # embedding in threads may have left fewer, and sums depend on it
     proxy = SynthProxy({"synth": made["synth"], "encoder": config.encoder, "encoder_size": config.encoder_size,
                         "audio_model": made["audio_model"]["name"], "dims": made["audio_model"]["dims"],
                         "table_sha256": made["table_sha256"]}).to(device)
