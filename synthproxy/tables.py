@@ -53,7 +53,7 @@ def main_table(
     deviations = part.pivot(index=key, columns="metric", values="std")[list(METRICS)].dropna(axis=1, how="all").add_suffix("_std")
     source = part[part.metric == "mrr"].set_index(key)[_SOURCE]
     table = values.join(deviations).join(source).reset_index()
-    return table.assign(report=[f"results/{results.profile.iloc[0]}/eval_{synth}.json" for synth in table.synth])
+    return table.assign(report=[f"results/{results.profile.iloc[0]}/eval_{synth}.json" for synth in table.synth], run=[f"05_eval_{synth}" for synth in table.synth])
 
 # %% ../nbs/06_tables.ipynb #7bddecb2
 def show_table(

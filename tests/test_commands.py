@@ -1,0 +1,48 @@
+"""Every command that README, docs and notebooks show is run by CI or its tests, or is listed here as not run, with the reason."""
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+COMMAND = re.compile(r"(?:make [a-z]|papermill nbs/|synthproxy-scan |docker |nbdev_|conda |doit )[^`\n]*")
+NOT_RUN = {
+    "make reproduce PROFILE=cpu": "hours; its results are committed",
+    "make reproduce SYNTH=tinyfm": "an example name",
+    "papermill nbs/05_eval.ipynb out.ipynb -p synth tinyfm": "an example name",
+    "make reproduce PROFILE=paper": "needs a GPU",
+    "docker build": "no Docker in CI; its steps are those of .ci/run, see test_the_container_is_set_up_as_ci_is",
+    "synthproxy-scan PLUGIN": "a pattern",
+    "synthproxy-scan /usr/lib/vst3/Some.vst3": "an example name",
+    "synthproxy-scan tinyfm.dsp": "run by the tutorial with whole paths",
+    "conda env create": "no conda in CI; the file names the same constraints",
+    "make lock": "changes constraints.txt",
+    "make hooks": "changes the clone's settings",
+    "make readme": "CI compares README.md with its notebook instead",
+    "make clean-data": "deletes",
+    "nbdev_update": "a way of working that changes notebooks",
+    "papermill nbs/90_benchmarks.ipynb out.ipynb -p repeats": "minutes; its results are committed",
+    "make reproduce SYNTH=dexed PROFILE=cpu": "hours; its results are committed",
+    "make reproduce SYNTH=dexed PROFILE=smoke": "a part of SYNTH=all, which CI runs",
+}
+
+
+def shown() -> set[str]: # commands in prose and code blocks
+    texts = [(ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")] + [path.read_text() for path in (ROOT / "docs").glob("*.md")]
+    for path in (ROOT / "nbs").glob("*.ipynb"):
+        texts += ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown"]
+    code = [part for text in texts for part in [*re.findall(r"`([^`\n]+)`", text), *re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.S)]]
+    return {re.split(r" && |  #|   ", found)[0].strip() for part in code for line in part.splitlines() for found in COMMAND.findall(line) if COMMAND.match(line.strip())}
+
+
+def test_every_command_is_run_or_listed():
+    run = (ROOT / ".ci" / "run").read_text() + "".join(path.read_text() for path in (ROOT / "tests").glob("*.py") if path.name != Path(__file__).name)
+    unknown = {command for command in shown() if command not in run and not any(command.startswith(listed) for listed in NOT_RUN)}
+    assert not unknown, unknown
+
+
+def test_the_container_is_set_up_as_ci_is():
+    container, ci = (ROOT / "Dockerfile").read_text(), (ROOT / ".ci" / "run").read_text()
+    packages = [set(re.search(r"--no-install-recommends ([a-z -]+?) (?:&&|>)", text)[1].split()) for text in (container, ci)]
+    assert packages[0] <= packages[1] and {"make", "git", "amsynth", "xvfb"} <= packages[0]
+    assert "RUN make setup" in container and "\nmake setup\n" in ci and 'CMD ["make", "eval"]' in container and "\nmake eval\n" in ci
+    assert "-c constraints.txt" in (ROOT / "environment.yml").read_text() and "-c constraints.txt" in (ROOT / "Makefile").read_text()

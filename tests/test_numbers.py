@@ -1,0 +1,84 @@
+"""Every number in the committed tables and in the README, derived again from the JSON reports."""
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from synthproxy.preset_encoders import ENCODERS
+from synthproxy.synths import get_synth
+from synthproxy.tables import METRICS, PAPER
+from synthproxy.training import SynthProxy, checkpoint_folder
+
+ROOT = Path(__file__).parent.parent
+SYNTHS = ("dexed", "amsynth", "faust_poly")
+FOLDER = ROOT / "results" / "cpu"
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[tuple[str, str, str, str], tuple[float, float | None]]: # (synth, encoder, split, metric) -> value, deviation
+    found = {}
+    for synth in SYNTHS:
+        for row in json.loads((FOLDER / f"eval_{synth}.json").read_text())["rows"]:
+            assert row["synth"] == synth and row["profile"] == "cpu"
+            found[synth, row["encoder"], row["split"], row["metric"]] = row["value"], row["std"]
+    return found
+
+
+def rows_of(markdown: str) -> list[list[str]]: # cells of every table row, marks removed
+    return [[re.sub(r"[*`]", "", cell).strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line.startswith("|") and "---" not in line]
+
+
+@pytest.mark.parametrize("split", ["synthetic", "handcrafted"])
+def test_main_tables(reports, split):
+    header, *rows = rows_of((FOLDER / f"table_{split}.md").read_text())
+    assert header[2:] == list(METRICS.values()) and [row[:2] for row in rows] == [[s, e] for s in sorted(SYNTHS) for e in ENCODERS]
+    table = pd.read_csv(FOLDER / f"table_{split}.csv").set_index(["synth", "encoder"])
+    latex = (FOLDER / f"table_{split}.tex").read_text()
+    for synth, encoder, *cells in rows:
+        for metric, cell in zip(METRICS, cells):
+            value, deviation = reports[synth, encoder, split, metric]
+            assert cell == f"{value:.3f}" + (f" ± {deviation:.3f}" if metric == "mrr" and deviation is not None else ""), (synth, encoder, metric)
+            assert table[metric][synth, encoder] == pytest.approx(value, abs=5e-4) and f"{value:.3f}" in latex
+        row = table.loc[(synth, encoder)]
+        assert re.fullmatch(r"[0-9a-f]{12}", row.commit) and row.report == f"results/cpu/eval_{synth}.json" and row.run == f"05_eval_{synth}"
+
+
+def test_the_table_beside_the_paper(reports):
+    paper = PAPER.set_index(["synth", "encoder"])
+    for synth, encoder, *cells in rows_of((FOLDER / "table_paper.md").read_text())[1:]:
+        ours = [reports.get((synth, encoder, "validation", metric), (None,))[0] for metric in ("mrr_512", "l1")]
+        theirs = paper.loc[(synth, encoder)].tolist() if (synth, encoder) in paper.index else [None, None]
+        assert cells == [f"{v:.4f}" if v is not None else "-" for v in (ours[0], theirs[0], ours[1], theirs[1])]
+
+
+def test_the_readme(reports):
+    text, found = (ROOT / "README.md").read_text(), 0
+    for cells in rows_of(text):
+        if cells[0] in ENCODERS: # the table of Dexed
+            keys = ("validation", "mrr_512"), ("synthetic", "mrr"), ("handcrafted", "mrr"), ("handcrafted", "p2a_recall_10")
+            assert cells[1:5] == [f"{reports['dexed', cells[0], *key][0]:.3f}" for key in keys]
+            seconds = SynthProxy.from_pretrained(checkpoint_folder("dexed", "cpu", cells[0])).config["seconds"]
+            paper = PAPER[(PAPER.synth == "dexed") & (PAPER.encoder == cells[0])].mrr_512
+            assert cells[5:] == [f"{seconds / 60:.0f}", f"{paper.item():.3f}" if len(paper) else "-"]
+            found += 1
+        elif cells[0] in SYNTHS: # the other synths
+            encoder, keys = cells[1].split(",")[0], (("validation", "mrr_512"), ("synthetic", "mrr"))
+            assert cells[3:5] == [f"{reports[cells[0], encoder, *key][0]:.3f}" for key in keys]
+            assert cells[5].startswith(f"{reports[cells[0], encoder, 'handcrafted', 'mrr'][0]:.3f} (")
+            assert int(cells[2].replace(",", "")) == SynthProxy.from_pretrained(checkpoint_folder(cells[0], "cpu", encoder)).config["data"]["rows"]
+            found += 1
+    assert found == len(ENCODERS) + 4
+
+
+def test_the_results_file_agrees_with_the_reports(reports):
+    rows = pd.read_csv(ROOT / "results" / "metrics.csv")
+    rows = rows[rows.profile == "cpu"].set_index(["synth", "encoder", "split", "metric"])
+    assert set(rows.index) == set(reports)
+    assert all(rows.value[key] == pytest.approx(value, abs=5e-4) for key, (value, _) in reports.items())
+    assert rows.commit.str.fullmatch("[0-9a-f]{12}").all() and rows.hardware.notna().all()
+
+
+def test_used_parameters_said_in_the_notebooks():
+    assert [len(get_synth(name)) for name in ("dexed", "talnm", "diva", "amsynth", "faust_poly", "dexed_vst3")] == [100, 59, 173, 35, 23, 100]
