@@ -36,7 +36,7 @@ test: setup
 
 # render, embed, train, evaluate, tables and figures: what has changed, and what a stopped run left open. SYNTH=all: every synth that is here
 reproduce: setup
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/doit --file dodo.py --num-process 2 --parallel-type thread profile=$(PROFILE) synth=$(SYNTH)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/doit --file dodo.py --process 2 --parallel-type thread --continue profile=$(PROFILE) synth=$(SYNTH)
 
 # what is stale, what it will cost, what is missing
 status: setup

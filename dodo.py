@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent
 DOIT_CONFIG = {"default_tasks": ["plan", "notebook"], "verbosity": 2, "dep_file": str(ROOT / "build" / "doit.db"), "action_string_formatting": "new"}
 PROFILE, SYNTH = get_var("profile", "smoke") or "smoke", get_var("synth", "dexed") or "dexed" # None where doit does not run this
 ENCODERS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "opgraph")
+THREADS = str(max(1, (os.cpu_count() or 2) // 2)) # of each of the two steps that run at a time
 RUNS = ROOT / "results" / "runs.csv" # what each step took, the last time
 (ROOT / "build").mkdir(exist_ok=True)
 
@@ -75,7 +76,7 @@ class Step:
         key, start = self.key(), time.perf_counter()
         given = [word for k, v in self.parameters.items() for word in ("-p", k, v)]
         run = subprocess.run([sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR", str(self.notebook), str(self.out), *given],
-                             cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+                             cwd=ROOT, capture_output=True, text=True, env={"OMP_NUM_THREADS": THREADS} | os.environ | {"PYTHONWARNINGS": "ignore"})
         if run.returncode:
             print(f"{self.name} failed; what it had done is in {self.out.relative_to(ROOT)}\n{run.stderr.strip()[-2000:]}")
             return False
