@@ -104,7 +104,7 @@ def classify(
     "Classes by the words in names."
     found = []
     for name in names:
-        letters = re.sub(r"[^a-z]+", " ", name.lower())
+        letters = re.sub(r"[^a-z]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()) # NewBass2 is new bass
         hits = [c for c, words in classes.items() if any(re.search(rf"\b{word}", letters) for word in words)]
         found.append(hits[0] if len(hits) == 1 else "")
     return np.array(found)
