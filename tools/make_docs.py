@@ -1,4 +1,6 @@
 """The site's sources: notebooks without hidden cells, the README as first page, API pages, results. `make docs` runs this and then mkdocs."""
+import importlib
+import inspect
 import json
 import re
 import shutil
@@ -8,6 +10,7 @@ import nbformat
 import pandas as pd
 import yaml
 from latex2mathml.converter import convert
+from nbdev.showdoc import BasicMarkdownRenderer
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "build" / "docs"
@@ -34,6 +37,20 @@ def notebook_page(path: Path) -> None:
         kept.append(cell)
     notebook.cells = kept
     nbformat.write(notebook, DOCS / path.name)
+
+
+def api_page(name: str) -> str:
+    "A module's public names with their signatures, whose comments say what each argument is."
+    module = importlib.import_module(f"synthproxy.{name}")
+    parts = [f"# {name}", "", module.__doc__ or "", ""]
+    for public in module.__all__:
+        item = getattr(module, public)
+        if not callable(item) or getattr(item, "__module__", module.__name__) != module.__name__:
+            continue
+        parts.append(BasicMarkdownRenderer(item)._repr_markdown_())
+        methods = inspect.getmembers(item, inspect.isfunction) if inspect.isclass(item) else []
+        parts += [BasicMarkdownRenderer(method, title_level=4)._repr_markdown_() for title, method in methods if not title.startswith("_") and method.__module__ == module.__name__]
+    return "\n\n".join(parts).replace("\n---\n", "\n")
 
 
 def title_of(path: Path) -> str:
@@ -79,7 +96,7 @@ def main() -> None:
         notebook_page(path)
     modules = sorted(path.stem for path in (ROOT / "synthproxy").glob("[!_]*.py"))
     for module in modules:
-        (DOCS / "api" / f"{module}.md").write_text(f"# {module}\n\n::: synthproxy.{module}\n")
+        (DOCS / "api" / f"{module}.md").write_text(api_page(module))
     first_page()
     results_page()
     for page in ("reproducibility",):
