@@ -103,3 +103,22 @@ def test_single_voice_and_packed_voices(tmp_path):
     assert names == ["E.PIANO 1"] and np.array_equal(read[0], voices[0])
     (tmp_path / "three.dx7").write_bytes(b"".join(dexed.Patch.from_sysex(v.tobytes()).to_packed() for v in voices))
     assert np.array_equal(read_dx7(tmp_path / "three.dx7")[1][:, :145], voices[:, :145])
+
+
+@pytest.mark.parametrize(("name", "listed", "kinds"), [
+    ("dexed", 155, {"num": 92, "cat": 8}), ("talnm", 83, {"num": 48, "cat": 8, "bin": 3}), ("diva", 280, {"num": 100, "cat": 51, "bin": 22})])
+def test_every_row_of_the_papers_tables_goes_there_and_back(name, listed, kinds):
+    synth = get_synth(name)
+    found = [p.type for p in synth.used]
+    assert len(synth.parameters) == listed and {kind: found.count(kind) for kind in set(found)} == kinds
+    start = decode(synth, [p.default for p in synth.parameters])[0]
+    for column, p in enumerate(synth.used):
+        values = np.arange(p.categories) if p.categories else p.snap(np.array(p.values or np.linspace(p.low, p.high, 7)))
+        presets = np.repeat(start[None], len(values), 0)
+        presets[:, column] = values
+        engine = encode(synth, presets)
+        assert np.array_equal(decode(synth, engine), presets), p.name
+        place = synth.parameters.index(p)
+        assert np.array_equal(np.delete(engine, place, 1), np.delete(encode(synth, start[None]).repeat(len(values), 0), place, 1)), p.name
+        if p.values:
+            np.testing.assert_allclose(engine[:, place], p.values, atol=1e-6)

@@ -12,6 +12,10 @@ import yaml
 from latex2mathml.converter import convert
 from nbdev.showdoc import BasicMarkdownRenderer
 
+from synthproxy.datasets import has_handcrafted
+from synthproxy.maps import write_map
+from synthproxy.plugins import PLUGINS, RENDERERS, preflight
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "build" / "docs"
 
@@ -66,10 +70,19 @@ def first_page() -> None:
     (DOCS / "index.md").write_text(text)
 
 
+def make_maps(folder: Path) -> None:
+    "The interactive maps of synths that have hand-crafted presets and an engine here; they are too large to be committed."
+    for synth in RENDERERS:
+        there = has_handcrafted(synth, "cpu") and not (synth in PLUGINS and preflight(synth))
+        if there and not (folder / f"map_{synth}.html").is_file():
+            write_map(synth, "cpu")
+
+
 def results_page() -> None:
-    "Every table and figure that is committed, profile by profile."
+    "Every table and figure of the cpu profile."
     lines = ["# Results", "", "Made by `make reproduce`; each number's commit is in the CSV files beside the tables.", ""]
     folder = ROOT / "results" / "cpu"
+    make_maps(folder)
     shutil.copytree(folder, DOCS / "results" / "cpu", ignore=shutil.ignore_patterns("notebooks", "*.tex"))
     for path in sorted(folder.glob("table_*.md")):
         lines += [f"## {path.stem.removeprefix('table_').replace('handcrafted', 'hand-crafted').replace('paper', 'beside the paper').capitalize()}", "", path.read_text(), "",
