@@ -54,11 +54,6 @@ PLUGINS: dict[str, Plugin] = {
 }
 
 
-for _synth in list_synths(): # tables that users add: a Faust program beside the table, or a plug-in named by NAME_PATH
-    if _synth not in PLUGINS and _synth != "dexed":
-        PLUGINS[_synth] = Plugin(own_process=False) if spec_file(_synth, ".dsp").is_file() else Plugin(f"{_synth.upper()}_PATH")
-
-
 def need_no_plugin() -> list[str]: # names of synths
     "Synths that are there without any plug-in."
     return ["dexed", *sorted(synth for synth, plugin in PLUGINS.items() if plugin.variable is None)]
@@ -303,7 +298,17 @@ def _shared(synth: str, sample_rate_hz: int) -> PluginRenderer: # one pool of wo
     return PluginRenderer(synth, sample_rate_hz)
 
 
-RENDERERS: dict[str, Callable[[int], Renderer]] = {"dexed": DexedRenderer} | {synth: partial(_shared, synth) for synth in PLUGINS} # synth -> renderer at a sample rate
+RENDERERS: dict[str, Callable[[int], Renderer]] = {"dexed": DexedRenderer} # synth -> renderer at a sample rate
+
+
+def _register() -> None: # tables that users add have a Faust program beside them, or a plug-in that NAME_PATH names
+    for synth in list_synths():
+        if synth not in RENDERERS:
+            PLUGINS.setdefault(synth, Plugin(own_process=False) if spec_file(synth, ".dsp").is_file() else Plugin(f"{synth.upper()}_PATH"))
+            RENDERERS[synth] = partial(_shared, synth)
+
+
+_register()
 
 
 def get_renderer(
@@ -311,6 +316,7 @@ def get_renderer(
     sample_rate_hz: int, # e.g. the audio model's
 ) -> Renderer:
     "The renderer of a synth; ValueError where the synth is unknown, FileNotFoundError where its plug-in is missing."
+    _register()
     return RENDERERS[check_choice(synth, RENDERERS, "synth")](sample_rate_hz)
 
 
