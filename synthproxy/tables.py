@@ -91,7 +91,8 @@ def beside_paper(
 ) -> pd.DataFrame: # strings: synth, encoder, ours and the paper's
     "Validation MRR and L1, ours beside the paper's; `-` where there is none."
     ours = results[(results.split == "validation") & results.metric.isin(["mrr_512", "l1"])].pivot(index=["synth", "encoder"], columns="metric", values="value")
-    both = ours.join(PAPER.assign(encoder=pd.Categorical(PAPER.encoder, list(ENCODERS))).set_index(["synth", "encoder"]), how="outer", rsuffix="_paper")
+    theirs = PAPER.assign(encoder=pd.Categorical(PAPER.encoder, list(ENCODERS))).set_index(["synth", "encoder"])
+    both = ours.merge(theirs, how="outer", left_index=True, right_index=True, suffixes=("", "_paper"))
     both = both[["mrr_512", "mrr_512_paper", "l1", "l1_paper"]].map(lambda v: f"{v:.4f}" if v == v else "-")
     return both.set_axis(["MRR@512, ours", "paper", "L1, ours", "paper's L1"], axis=1).reset_index().astype(str)
 
