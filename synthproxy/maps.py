@@ -78,7 +78,7 @@ dark.active = matchMedia("(prefers-color-scheme: dark)").matches;
 window.ready = true;
 """
 
-
+# %% ../nbs/06_map.ipynb #9d94ebfd
 def make_map(
     title: str,
     points: np.ndarray, # (N, 2)

@@ -89,7 +89,7 @@ def _read_bank(synth: Synth, path: Path) -> tuple[list[str], list[dict[str, floa
     table = encode(synth, from_dx7(synth, voices))
     return names, [dict(zip((p.name for p in synth.parameters), row)) for row in table.tolist()]
 
-
+# %% ../nbs/01_presets.ipynb #4007edbc
 def read_tal(
     synth: Synth, # the TAL-NoiseMaker table
     path: str | Path, # .noisemakerpreset (XML), or JSON: [{"name": NAME, "v": {attribute: value}}], or JSON as for any synth
@@ -109,7 +109,7 @@ def read_tal(
     known = {normalise(name) for p in synth.parameters for name in (p.name, p.address)}
     return [name for name, _ in programs], [{k: float(v) for k, v in values.items() if normalise(k) in known} for _, values in programs]
 
-
+# %% ../nbs/01_presets.ipynb #6c621614
 _FX = {name: str(i) for i, name in enumerate(("Chorus", "Phaser", "Plate", "Delay", "Rotary"))} # written as names, in the order of their sections
 
 
@@ -133,7 +133,7 @@ def read_h2p(
             values[p.name if p else f"{section}:{key}"] = (float(value) - p.file_low) / (p.file_high - p.file_low) if p else 0.0
     return [Path(path).stem], [values]
 
-
+# %% ../nbs/01_presets.ipynb #7c522fda
 READERS: dict[tuple[str, str], Callable] = {
     ("dexed", ".syx"): _read_bank, ("dexed", ".dx7"): _read_bank, ("dexed_vst3", ".syx"): _read_bank, ("dexed_vst3", ".dx7"): _read_bank,
     ("amsynth", ".bank"): read_amsynth, ("diva", ".h2p"): read_h2p, ("talnm", ".noisemakerpreset"): read_tal, ("talnm", ".json"): read_tal}

@@ -159,7 +159,7 @@ def scan(
     seen = {"presets played": bases + 1, "heard": heard, "change without a change": floor, "left out": left_out}
     return table, pd.DataFrame({"parameter": synth.names, "change": change, "used": used}), seen
 
-
+# %% ../nbs/01_scan.ipynb #ac8d91b7
 def write_table(
     synth: Synth,
     path: str | Path, # CSV to write
