@@ -17,7 +17,7 @@ from doit import get_var
 from filelock import FileLock
 
 ROOT = Path(__file__).parent
-DOIT_CONFIG = {"default_tasks": ["plan", "notebook"], "verbosity": 2, "dep_file": str(ROOT / "build" / "doit.db"), "action_string_formatting": "new"}
+DOIT_CONFIG = {"default_tasks": ["plan", "notebook"], "verbosity": 2, "dep_file": str(ROOT / "build" / "doit.db")}
 PROFILE, SYNTH = get_var("profile", "smoke") or "smoke", get_var("synth", "dexed") or "dexed" # None where doit does not run this
 ENCODERS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "opgraph")
 THREADS = str(max(1, (os.cpu_count() or 2) // 2)) # of each of the two steps that run at a time
@@ -88,7 +88,7 @@ class Step:
             print(f"{self.name} failed; what it had done is in {self.out.relative_to(ROOT)}\n{run.stderr.strip()[-2000:]}")
             return False
         seconds = max(time.perf_counter() - start, self.made_in())
-        self.stamp.write_text(json.dumps({"key": key, "seconds": round(seconds, 1)}))
+        self.stamp.write_text(json.dumps({"key": key}))
         note_time(self.name, seconds)
         print(f"{self.name}: {seconds:.0f} s")
         return True
@@ -120,7 +120,9 @@ def synths() -> tuple[dict[str, str], list[str]]: # synth -> why it is left out 
     why = {}
     for synth in RENDERERS if SYNTH == "all" else [check_choice(SYNTH, [*RENDERERS, "all"], "synth")]:
         try:
-            why[synth] = "" if synth not in PLUGINS else str(plugin_path(synth))[:0]
+            if synth in PLUGINS:
+                plugin_path(synth)
+            why[synth] = ""
         except (OSError, ValueError) as error:
             why[synth] = str(error)
     if SYNTH == "all":

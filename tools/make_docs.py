@@ -112,8 +112,7 @@ def main() -> None:
         (DOCS / "api" / f"{module}.md").write_text(api_page(module))
     first_page()
     results_page()
-    for page in ("reproducibility",):
-        shutil.copy(ROOT / "docs" / f"{page}.md", DOCS / f"{page}.md")
+    shutil.copy(ROOT / "docs" / "reproducibility.md", DOCS)
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     nav = [{"Home": "index.md"}, {"Results": "results.md"}, {"Add a synth": "91_add_a_synth.ipynb"}, {"Reproducibility": "reproducibility.md"},
            {"Notebooks": [{f"{path.stem[:2]} {title_of(path)}": path.name} for path in notebooks if path.stem != "91_add_a_synth"]},
