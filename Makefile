@@ -1,6 +1,7 @@
 # The face of the project. Every target sets up what it needs first.
 SYNTH    ?= dexed
 PROFILE  ?= smoke
+VOICES   ?=
 PYTHON   ?= python3
 VENV     ?= .venv
 BIN      := $(VENV)/bin
@@ -14,7 +15,7 @@ ifneq ($(wildcard ../shared/presets),)
 export SYNTHPROXY_PRESETS ?= $(abspath ../shared/presets)
 endif
 
-.PHONY: setup eval test reproduce status docs clean-data readme hooks lock
+.PHONY: setup eval claims test reproduce status docs clean-data readme hooks lock
 
 setup: $(VENV)/.done
 
@@ -30,17 +31,22 @@ eval: setup
 	$(RUN) nbs/05_eval.ipynb results/cpu/notebooks/05_eval_$(SYNTH).ipynb -p synth $(SYNTH) -p profile cpu
 	@cat results/cpu/eval_$(SYNTH).md
 
+# what the README claims, checked
+claims: setup
+	$(BIN)/python tools/claims.py
+
 # all that CI checks of the code
 test: setup
 	PATH="$(abspath $(BIN)):$$PATH" tests/run
 
-# render, embed, train, evaluate, tables and figures: what has changed, and what a stopped run left open. SYNTH=all: every synth that is here
+# render, embed, train, evaluate, tables and figures: what has changed, and what a stopped run left open. SYNTH=all: every synth that is here.
+# VOICES=folder: presets of one's own, to learn from and to test on
 reproduce: setup
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/doit --file dodo.py --process 2 --parallel-type thread --continue profile=$(PROFILE) synth=$(SYNTH)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/doit --file dodo.py --process 2 --parallel-type thread --continue profile=$(PROFILE) synth=$(SYNTH) voices="$(VOICES)"
 
 # what is stale, what it will cost, what is missing
 status: setup
-	$(BIN)/doit --file dodo.py profile=$(PROFILE) synth=$(SYNTH) plan
+	$(BIN)/doit --file dodo.py profile=$(PROFILE) synth=$(SYNTH) voices="$(VOICES)" plan
 
 # start a synth and profile from nothing; never touches what ships
 clean-data:

@@ -19,7 +19,7 @@ from filelock import FileLock
 ROOT = Path(__file__).parent
 DOIT_CONFIG = {"default_tasks": ["plan", "notebook"], "verbosity": 2, "dep_file": str(ROOT / "build" / "doit.db")}
 PROFILE, SYNTH = get_var("profile", "smoke") or "smoke", get_var("synth", "dexed") or "dexed" # None where doit does not run this
-ENCODERS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "opgraph")
+VOICES = Path(get_var("voices", "") or "").expanduser() if get_var("voices", "") else None # one's own presets of SYNTH: a folder, or one file
 THREADS = str(max(1, (os.cpu_count() or 2) // 2)) # of each of the two steps that run at a time
 RUNS = ROOT / "results" / "runs.csv" # what each step took, the last time
 (ROOT / "build").mkdir(exist_ok=True)
@@ -50,8 +50,8 @@ def digest(*paths: Path) -> str:
     "A hash of the code or content of files; of a missing one that it is missing."
     total = hashlib.sha256()
     for path in paths:
-        text = code_of(path) if path.suffix in (".py", ".ipynb") else path.read_text() if path.is_file() else "missing"
-        total.update(f"{path.name}\0{text}\0".encode())
+        content = code_of(path).encode() if path.suffix in (".py", ".ipynb") else path.read_bytes() if path.is_file() else b"missing"
+        total.update(path.name.encode() + b"\0" + content + b"\0")
     return total.hexdigest()
 
 
@@ -60,12 +60,12 @@ class Step:
 
     def __init__(self, notebook: str, parameters: dict[str, str], reads: list[Path], after: list[str]):
         self.notebook, self.parameters, self.reads, self.after = ROOT / "nbs" / f"{notebook}.ipynb", parameters, reads, after
-        self.name = "_".join([notebook, *(v for k, v in parameters.items() if k != "profile")])
+        self.name = "_".join([notebook, *(v for k, v in parameters.items() if k not in ("profile", "voices"))])
         self.out = ROOT / "results" / PROFILE / "notebooks" / f"{self.name}.ipynb"
         self.stamp = self.out.with_suffix(".json")
 
     def key(self) -> str:
-        tables = sorted((ROOT / "synthproxy" / "specs").iterdir())
+        tables = [*sorted((ROOT / "synthproxy" / "specs").iterdir()), ROOT / "synthproxy" / "tuned.csv"]
         return digest(self.notebook, *sorted(modules_of(self.notebook)), *tables, *self.reads) + json.dumps(self.parameters, sort_keys=True)
 
     def done(self) -> bool:
@@ -132,26 +132,43 @@ def synths() -> tuple[dict[str, str], list[str]]: # synth -> why it is left out 
     return why, ["weights of mn04: SYNTHPROXY_WEIGHTS names no folder with them, so they are taken from the cache or downloaded (4 MB)"] if weights else []
 
 
+def voice_files() -> list[Path]:
+    "The files of one's own presets; ValueError where there are none, or where they could be of any of several synths."
+    if VOICES and SYNTH == "all":
+        raise ValueError(f"VOICES={VOICES} holds presets of one synth: name it, SYNTH=...")
+    if VOICES and not VOICES.exists():
+        raise ValueError(f"VOICES={VOICES} is not there: expected a folder of presets of {SYNTH}, or one file")
+    return [VOICES] if VOICES and VOICES.is_file() else sorted(path for path in VOICES.iterdir() if path.is_file()) if VOICES else []
+
+
 @cache
 def steps() -> tuple[Step, ...]:
     "All steps in an order in which they can run."
+    from synthproxy.preset_encoders import encoders_of
+
     data, results, found = ROOT / "data", ROOT / "results", []
     made = [synth for synth, why in synths()[0].items() if not why]
     for synth in made:
         folder, both = data / synth / PROFILE, {"synth": synth, "profile": PROFILE}
-        found.append(Step("03_datasets", both, [], []))
+        own = {"voices": str(VOICES.absolute())} if VOICES else {}
+        found.append(Step("03_datasets", both | own, voice_files(), []))
         sets = [folder / split / "manifest.json" for split in ("train", "validation")]
-        for encoder in ENCODERS:
+        encoders = encoders_of(synth)
+        for encoder in encoders:
             found.append(Step("04_training", both | {"encoder": encoder}, sets, [f"03_datasets_{synth}"]))
-        cards = [folder / "checkpoints" / encoder / "config.json" for encoder in ENCODERS]
+        cards = [folder / "checkpoints" / encoder / "config.json" for encoder in encoders]
         tests = [folder / split / "manifest.json" for split in ("test", "handcrafted")]
-        trained = [f"04_training_{synth}_{encoder}" for encoder in ENCODERS]
+        trained = [f"04_training_{synth}_{encoder}" for encoder in encoders]
         found.append(Step("05_eval", both, [*cards, *tests], trained))
         found.append(Step("06_umap", both, [*cards, *tests], trained))
         found.append(Step("06_map", both, tests[1:], trained[:1]))
         found.append(Step("06_candidates", both, [*cards, *tests], trained))
-        if (synth, PROFILE) == ("dexed", "cpu"): # what it shows was measured apart, see there
+        if synth == "dexed" and PROFILE in ("smoke", "cpu"): # a short study, or those that were made
+            found.append(Step("08_hpo", both, [*sets, results / "hpo.csv"], [f"03_datasets_{synth}"]))
+        if (synth, PROFILE) == ("dexed", "cpu"): # what they show was measured apart, see there
             found.append(Step("06_scaling", both, [results / "scaling.csv"], []))
+            found.append(Step("07_search_study", {}, [results / "search.csv"], []))
+            found.append(Step("09_audio_models", {}, [results / "audio_models.csv"], []))
     reports = [results / PROFILE / f"eval_{synth}.json" for synth in made]
     found.append(Step("06_tables", {"profile": PROFILE}, reports, [f"05_eval_{synth}" for synth in made]))
     return tuple(found)

@@ -5,14 +5,17 @@
 # %% auto #0
 __all__ = ['SAMPLE_RATE_HZ', 'N_FFT', 'FRAME', 'HOP', 'N_MELS', 'WINDOW', 'WINDOW_HOP', 'WEIGHTS_VARIABLE', 'MOBILENETS',
            'AUDIO_MODELS', 'mel_filters', 'frame_log_mel', 'pre_emphasis', 'log_mel', 'cut_windows', 'window_log_mel',
-           'MobileNet', 'Weights', 'AudioModel', 'embed_windows', 'get_audio_model', 'have_weights']
+           'MobileNet', 'Weights', 'AudioModel', 'embed_windows', 'single_windows', 'style_dims', 'style_statistics',
+           'get_audio_model', 'have_weights']
 
 # %% ../nbs/02_audio_models.ipynb #a9b90304
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +35,7 @@ N_FFT, FRAME, HOP, N_MELS = 1024, 800, 320, 128
 
 
 @cache
+@torch.inference_mode(False) # a constant may be asked for by a prediction first, and by a gradient later
 def mel_filters() -> Tensor: # (513, 128)
     "Triangular mel filters, 0 Hz to 15 kHz."
     def mel(hz: Tensor) -> Tensor:
@@ -46,6 +50,7 @@ def mel_filters() -> Tensor: # (513, 128)
 
 
 @cache
+@torch.inference_mode(False)
 def _hann(device: torch.device) -> Tensor:
     return torch.hann_window(FRAME, periodic=False, device=device)
 
@@ -211,7 +216,7 @@ class Weights:
     def path(self) -> Path: # a file whose hash was checked
         "Find the file in the named folder or the cache, or download it; FileNotFoundError or ValueError with what to do."
         cache, named = cache_folder(), os.environ.get(WEIGHTS_VARIABLE)
-        for folder in filter(None, (named and Path(named), cache)):
+        for folder in filter(None, (named and Path(named).expanduser(), cache)):
             if (folder / self.file).is_file():
                 return self._check(folder / self.file)
         import pooch # only where something is downloaded
@@ -222,7 +227,7 @@ class Weights:
             raise FileNotFoundError(
                 f"weights {self.file} not found: looked in {WEIGHTS_VARIABLE}={named or '(not set)'} and {cache}, "
                 f"and the download of {_RELEASE + self.file} failed ({type(error).__name__}). Download it by hand and set "
-                f"{WEIGHTS_VARIABLE} to its folder, or choose an audio model without weights: mel128, mfcc40") from error
+                f"{WEIGHTS_VARIABLE} to its folder, or choose an audio model without weights: mel128, mfcc40") from None
         return self._check(cache / self.file)
 
     def _check(self, path: Path) -> Path:
@@ -237,6 +242,32 @@ class Weights:
         return path
 
 # %% ../nbs/02_audio_models.ipynb #190e6c8d
+def _checked(audio: np.ndarray) -> Tensor: # (B, T) float32
+    audio = torch.as_tensor(np.ascontiguousarray(audio, np.float32))
+    if audio.ndim != 2 or not torch.isfinite(audio).all():
+        raise ValueError(f"audio of shape {tuple(audio.shape)}, expected (B, T) without NaN or infinity")
+    return audio
+
+
+_embedding, _guard = {"at once": 0, "threads before": 1}, threading.Lock()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]: # sums depend on how many threads share them; the last one out puts back what the first one found
+    with _guard:
+        if not _embedding["at once"]:
+            _embedding["threads before"] = torch.get_num_threads()
+        _embedding["at once"] += 1
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _guard:
+            _embedding["at once"] -= 1
+            if not _embedding["at once"]:
+                torch.set_num_threads(_embedding["threads before"])
+
+
 class AudioModel:
     "Audio in, embedding out."
 
@@ -248,9 +279,10 @@ class AudioModel:
         licence: str, # of the weights
         device: str = "cpu",
         weights_sha256: str | None = None,
+        windows: Callable[[Tensor, Tensor], Tensor] | None = None, # (B, T), (W,) window numbers -> (B, W, D)
     ):
         self.name, self.dims, self.licence, self.sample_rate_hz = name, dims, licence, SAMPLE_RATE_HZ
-        self.device, self.weights_sha256, self._embed = torch.device(device), weights_sha256, embed
+        self.device, self.weights_sha256, self._embed, self._windows = torch.device(device), weights_sha256, embed, windows
 
     @torch.inference_mode()
     def embed(
@@ -258,15 +290,9 @@ class AudioModel:
         audio: np.ndarray, # (B, T) float32 mono at sample_rate_hz
     ) -> np.ndarray: # (B, D) float32
         "Embed each clip; the same bytes for a clip whatever its batch. ValueError for NaN or a wrong shape."
-        audio = torch.as_tensor(np.ascontiguousarray(audio, np.float32))
-        if audio.ndim != 2 or not torch.isfinite(audio).all():
-            raise ValueError(f"audio of shape {tuple(audio.shape)}, expected (B, T) without NaN or infinity")
-        together, threads = (1 if self.device.type == "cpu" else 64), torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        audio, together = _checked(audio), 1 if self.device.type == "cpu" else 64
+        with _one_thread():
             parts = [self._embed(clips.to(self.device)).cpu() for clips in audio.split(together)]
-        finally:
-            torch.set_num_threads(threads)
         return torch.cat(parts).numpy() if parts else np.empty((0, self.dims), np.float32)
 
 # %% ../nbs/02_audio_models.ipynb #656b83ad
@@ -299,9 +325,45 @@ def embed_windows(
     features = (features * weight[used][:, None]).reshape(len(audio), -1, features.shape[1])
     return features.sum(1) / windows.shape[1]
 
+# %% ../nbs/02_audio_models.ipynb #77aa10b2
+def single_windows(
+    network: MobileNet,
+    audio: Tensor, # (B, T) at 32 kHz
+    which: Tensor, # (W,) numbers of windows
+    with_mel: bool, # put the 128 mel averages before the network's features
+) -> Tensor: # (B, W, D)
+    "The embeddings of some windows."
+    mel = window_log_mel(cut_windows(audio))[:, which].flatten(0, 1) # (B W, 16, 128)
+    features = network(mel.mT[:, None].contiguous(memory_format=torch.channels_last))
+    if with_mel:
+        features = torch.cat([mel.mean(1), features], 1)
+    return features.unflatten(0, (len(audio), -1))
+
+
+@patch
+@torch.inference_mode()
+def embed_windows(
+    self: AudioModel,
+    audio: np.ndarray, # (B, T) float32 mono at sample_rate_hz
+    which: tuple[int, ...], # numbers of windows, one every 50 ms
+) -> np.ndarray: # (B, W, D) float32
+    "Embed some windows of each clip; ValueError for NaN, a wrong shape, a model without windows, or a window that is not there."
+    audio = _checked(audio)
+    if self._windows is None:
+        raise ValueError(f"audio model {self.name} has no windows: use mel128 or one of {', '.join(MOBILENETS)}")
+    count = 1 + audio.shape[1] // WINDOW_HOP
+    if not all(0 <= n < count for n in which):
+        raise ValueError(f"windows {which}: the clip has windows 0 to {count - 1}")
+    return self._windows(audio.to(self.device), torch.as_tensor(which, device=self.device)).cpu().numpy()
+
 # %% ../nbs/02_audio_models.ipynb #d3514780
 def _mel128(audio: Tensor) -> Tensor: # (B, T) -> (B, 128)
     return log_mel(audio).mean(1)
+
+
+def _mel128_windows(audio: Tensor, which: Tensor) -> Tensor: # (B, T), (W,) -> (B, W, 128)
+    mel, step, half = log_mel(audio), WINDOW_HOP // HOP, WINDOW // HOP // 2
+    return torch.stack([mel[:, max(0, step * n - half):step * n + half].mean(1) for n in which.tolist()], 1)
 
 
 def _mfcc40(audio: Tensor) -> Tensor: # (B, T) -> (B, 40)
@@ -309,6 +371,51 @@ def _mfcc40(audio: Tensor) -> Tensor: # (B, T) -> (B, 40)
     dct = torch.cos(torch.pi / N_MELS * (n[:, None] + 0.5) * n[:40]) * (2 / N_MELS) ** 0.5 # (128, 40)
     dct[:, 0] /= 2**0.5
     return _mel128(audio) @ dct.to(audio)
+
+
+def _mel128_std(audio: Tensor) -> Tensor: # (B, T) -> (B, 256)
+    mel = log_mel(audio)
+    return torch.cat([mel.mean(1), mel.std(1)], 1)
+
+
+def _log_spectra(audio: Tensor) -> Tensor: # (B, T) -> (B, 1795): three resolutions, averaged over time
+    windows = [torch.hann_window(n, device=audio.device) for n in (512, 1024, 2048)]
+    spectra = [torch.stft(audio, len(w), len(w) // 4, window=w, return_complex=True).abs() for w in windows]
+    return torch.cat([(s + 1e-3).log().mean(2) for s in spectra], 1)
+
+# %% ../nbs/02_audio_models.ipynb #5ty1e002
+_STYLE_BLOCKS = range(1, 6)
+
+
+def style_dims(
+    network: MobileNet,
+) -> int: # D
+    "How many numbers `style_statistics` gives."
+    with torch.inference_mode():
+        return style_statistics(network, torch.zeros(1, WINDOW)).shape[1]
+
+
+@torch.inference_mode()
+def style_statistics(
+    network: MobileNet,
+    audio: Tensor, # (B, T) at 32 kHz
+) -> Tensor: # (B, D)
+    "Standard deviation of each channel of the first blocks within a window, averaged over windows."
+    mel = window_log_mel(cut_windows(audio))
+    x, found = mel.flatten(0, 1).mT[:, None].contiguous(memory_format=torch.channels_last), []
+    for i, layer in enumerate(network.features[:_STYLE_BLOCKS[-1] + 1]):
+        x = layer(x)
+        if i in _STYLE_BLOCKS:
+            found.append(x.flatten(2).std(2))
+    return torch.cat(found, 1).unflatten(0, (len(audio), -1)).mean(1)
+
+
+def _randomise(network: MobileNet) -> None: # the same numbers everywhere, whatever was drawn before
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            fan_in = module.weight[0].numel()
+            module.weight.data = torch.randn(module.weight.shape, generator=generator) * (2 / fan_in) ** 0.5
 
 # %% ../nbs/02_audio_models.ipynb #4cefcdff
 MOBILENETS = { # name -> width, weights
@@ -318,8 +425,9 @@ MOBILENETS = { # name -> width, weights
     "mn20": (2.0, Weights("mn20_as_mAP_478.pt")),
     "mn30": (3.0, Weights("mn30_as_mAP_482.pt")),
 }
-_BASELINES = {"mel128": (_mel128, N_MELS), "mfcc40": (_mfcc40, 40)}
-AUDIO_MODELS = (*_BASELINES, *MOBILENETS, *(f"{name}_mel" for name in MOBILENETS)) # names for get_audio_model
+_BASELINES = {"mel128": (_mel128, N_MELS, _mel128_windows), "mfcc40": (_mfcc40, 40, None),
+              "mel128_std": (_mel128_std, 2 * N_MELS, None), "logspec": (_log_spectra, 1795, None)}
+AUDIO_MODELS = (*_BASELINES, *MOBILENETS, *(f"{name}_{what}" for what in ("mel", "style", "random") for name in MOBILENETS)) # names for get_audio_model
 
 
 @cache
@@ -330,14 +438,24 @@ def get_audio_model(
     "Load an audio model; ValueError for an unknown name, FileNotFoundError where weights are missing."
     check_choice(name, AUDIO_MODELS, "audio model")
     if name in _BASELINES:
-        return AudioModel(name, *_BASELINES[name], licence="none needed", device=device)
-    width, weights = MOBILENETS[name.removesuffix("_mel")]
-    path, network, with_mel = weights.path(), MobileNet(width), name.endswith("_mel")
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict({k: v for k, v in loaded.items() if k in network.state_dict()})
+        embed, dims, windows = _BASELINES[name]
+        return AudioModel(name, embed, dims, "none needed", device, windows=windows)
+    base, _, what = name.partition("_")
+    width, weights = MOBILENETS[base]
+    network, digest = MobileNet(width), None
+    if what == "random":
+        _randomise(network)
+    else:
+        path = weights.path()
+        loaded, digest = torch.load(path, map_location="cpu", weights_only=True), hashlib.sha256(path.read_bytes()).hexdigest()
+        network.load_state_dict({k: v for k, v in loaded.items() if k in network.state_dict()})
     network.optimise().to(device)
+    if what == "style":
+        return AudioModel(name, lambda audio: style_statistics(network, audio), style_dims(network), "MIT (EfficientAT)", device, digest)
+    with_mel = what == "mel"
     return AudioModel(name, lambda audio: embed_windows(network, audio, with_mel), network.dims + N_MELS * with_mel,
-                      "MIT (EfficientAT)", device, hashlib.sha256(path.read_bytes()).hexdigest())
+                      "MIT (EfficientAT)", device, digest,
+                      lambda audio, which: single_windows(network, audio, which, with_mel))
 
 # %% ../nbs/02_audio_models.ipynb #9bbda544
 def have_weights(

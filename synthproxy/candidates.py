@@ -17,7 +17,7 @@ from .datasets import Dataset, get_dataset, has_handcrafted
 from .metrics import chance_mrr, l1_distances, own_ranks
 from .preset_encoders import ENCODERS
 from .project import check_parameters, commit, project_root
-from .training import SynthProxy, checkpoint_folder, trained_encoders
+from .proxies import SynthProxy, checkpoint_folder, trained_encoders
 
 # %% ../nbs/06_candidates.ipynb #9befaded
 def expected_mrr(

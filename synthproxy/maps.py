@@ -24,7 +24,7 @@ from bokeh.resources import INLINE
 from .datasets import get_dataset
 from .plugins import get_renderer
 from .project import check_parameters, project_root
-from .rendering import Note
+from .notes import Note
 from .umaps import CLASSES, classify, project_2d
 
 # %% ../nbs/06_map.ipynb #3dd00fc2

@@ -138,10 +138,10 @@ def modality_gap(
 ) -> dict[str, float]: # centroid distance, classifier accuracy
     "How different predictions and audio embeddings are as two clouds."
     centroids = [(x / np.linalg.norm(x, axis=1, keepdims=True)).mean(0) for x in (predicted, audio)]
-    x = np.concatenate([predicted[:most], audio[:most]])
+    x = np.concatenate([predicted[:most], audio[:most]]).astype(float) # in single precision, its last digits decide
     y = np.repeat([0, 1], len(x) // 2)
     rows = np.tile(np.arange(len(x) // 2), 2) # a preset and its sound are in the same fold
     folds = [(np.flatnonzero(rows % 5 != k), np.flatnonzero(rows % 5 == k)) for k in range(5)]
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-10, max_iter=100))
     return {"gap_centroids": float(np.linalg.norm(centroids[0] - centroids[1])),
             "gap_classifier": float(cross_val_score(classifier, x, y, cv=folds).mean())}

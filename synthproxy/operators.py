@@ -15,28 +15,41 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from dexed.algorithms import get_carriers, get_feedback_edge, get_mod_matrix
 from torch import Tensor
 
 from .synths import DX7_LOUDNESS, from_uniform, get_synth
 
 # %% ../nbs/01_operators.ipynb #b939391e
 OPERATORS = 6
+_ALGORITHMS = ( # who modulates whom; where the feedback comes from and goes to; who is heard
+    "21 43 54 65; 66; 13", "21 43 54 65; 22; 13", "21 32 54 65; 66; 14", "21 32 54 65; 46; 14",
+    "21 43 65; 66; 135", "21 43 65; 56; 135", "21 43 53 65; 66; 13", "21 43 53 65; 44; 13",
+    "21 43 53 65; 22; 13", "21 32 54 64; 33; 14", "21 32 54 64; 66; 14", "21 43 53 63; 22; 13",
+    "21 43 53 63; 66; 13", "21 43 54 64; 66; 13", "21 43 54 64; 22; 13", "21 31 51 43 65; 66; 1",
+    "21 31 51 43 65; 22; 1", "21 31 41 54 65; 33; 1", "21 32 64 65; 66; 145", "31 32 54 64; 33; 124",
+    "31 32 64 65; 33; 1245", "21 63 64 65; 66; 1345", "32 64 65; 66; 1245", "63 64 65; 66; 12345",
+    "64 65; 66; 12345", "32 54 64; 66; 124", "32 54 64; 33; 124", "21 43 54; 55; 136",
+    "43 65; 66; 1235", "43 54; 55; 1236", "65; 66; 12345", "; 66; 123456",
+)
 
 
 @cache
+@torch.inference_mode(False) # a constant may be asked for by a prediction first, and by a gradient later
 def algorithms() -> tuple[Tensor, Tensor, Tensor]: # modulation (32, 6, 6), feedback (32, 6, 6), carriers (32, 6)
     "The routing of all 32 algorithms, operator 1 first."
-    modulation = torch.tensor(np.stack([get_mod_matrix(a) for a in range(32)]), dtype=torch.float32)
-    feedback, carriers = torch.zeros(32, OPERATORS, OPERATORS), torch.zeros(32, OPERATORS)
-    for a in range(32):
-        source, target = get_feedback_edge(a)
-        feedback[a, target, source] = 1
-        carriers[a, get_carriers(a)] = 1
+    modulation, feedback = torch.zeros(2, 32, OPERATORS, OPERATORS)
+    carriers = torch.zeros(32, OPERATORS)
+    for a, algorithm in enumerate(_ALGORITHMS):
+        edges, (source, target), heard = algorithm.split("; ")
+        for j, i in edges.split():
+            modulation[a, int(i) - 1, int(j) - 1] = 1
+        feedback[a, int(target) - 1, int(source) - 1] = 1
+        carriers[a, [int(i) - 1 for i in heard]] = 1
     return modulation, feedback, carriers
 
 # %% ../nbs/01_operators.ipynb #f053d3e3
 @cache
+@torch.inference_mode(False)
 def operator_columns() -> tuple[tuple[str, ...], Tensor]: # F roles, and (6, F) columns of the preset
     "Where each operator's parameters stand in a Dexed preset."
     names = get_synth("dexed").names
@@ -45,6 +58,7 @@ def operator_columns() -> tuple[tuple[str, ...], Tensor]: # F roles, and (6, F) 
 
 
 @cache
+@torch.inference_mode(False)
 def global_columns() -> Tensor: # columns of numbers that belong to no operator
     "The rest of a Dexed preset: feedback, LFO and pitch envelope, without the two categories."
     synth = get_synth("dexed")

@@ -24,7 +24,8 @@ from .operators import Modules
 from .preset_encoders import ENCODERS, ModuleGraph, OneHot
 from .project import check_parameters, get_profile, project_root, provenance
 from .synths import get_synth
-from .training import SynthProxy, TrainConfig, checkpoint_folder, train_config, train_epoch
+from .proxies import SynthProxy, checkpoint_folder
+from .training import TrainConfig, train_config, train_epoch, windows_for
 
 # %% ../nbs/06_scaling.ipynb #b4c2089e
 COLUMNS = ["profile", "synth", "audio_model", "encoder", "variant", "train_rows", "distribution", "seed", "split", "metric", "value",
@@ -38,6 +39,7 @@ def fit(
     presets: Tensor, # (N, P)
     embeddings: Tensor, # (N, D)
     average: float = 0.0, # decay of an exponential moving average of the weights; 0: none
+    windows: Tensor | None = None, # (up to N, M, D) single windows that an encoder that listens is told
 ) -> SynthProxy: # trained, in eval mode
     "Train in memory, without checkpoints, to the last epoch."
     proxy.measure_targets(embeddings, config)
@@ -45,8 +47,9 @@ def fit(
     smooth = torch.optim.swa_utils.AveragedModel(proxy, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(average), use_buffers=True) if average else None
     if smooth:
         optimiser.register_step_post_hook(lambda *_: smooth.update_parameters(proxy))
+    heard = proxy.hear(presets)
     for epoch in range(sum(config.epochs)):
-        train_epoch(proxy, optimiser, presets, embeddings, config, epoch, presets.device)
+        train_epoch(proxy, optimiser, presets, embeddings, config, epoch, presets.device, heard, windows)
     return (smooth.module if smooth else proxy).eval()
 
 
@@ -131,7 +134,8 @@ def measure(
         proxy.encoder = ModuleGraph(get_synth(synth), made["audio_model"]["dims"], **ENCODERS[encoder][1][config.encoder_size], modules=modules)
     start = time.perf_counter()
     presets, embeddings = (torch.from_numpy(train_set.read(name, 0, train_rows)) for name in ("presets", "embeddings"))
-    proxy = fit(proxy, config, presets, embeddings, average)
+    told = windows_for(config, synth, profile, train_set) if config.windows else None
+    proxy = fit(proxy, config, presets, embeddings, average, told and torch.from_numpy(told.read("windows", 0, train_rows)))
     seconds, source = round(time.perf_counter() - start, 1), provenance()
     _add(score(proxy, validation, handcrafted), dict(
         profile=profile, synth=synth, audio_model=made["audio_model"]["name"], encoder=encoder, variant=variant, train_rows=train_rows,

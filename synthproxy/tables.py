@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .evaluation import TEST_SPLITS
+from .evaluation import TEST_SPLITS, trained_on
 from .metrics import chance_mrr
 from .preset_encoders import ENCODERS
 from .project import check_choice, check_parameters, get_profile, project_root
@@ -46,11 +46,11 @@ def main_table(
     results: pd.DataFrame, # from read_results
     split: str, # synthetic or handcrafted
 ) -> pd.DataFrame: # a row for each synth and encoder: metrics, deviations, where they come from
-    "The numbers of one of the paper's two main tables."
+    "The numbers of one of the paper's two main tables; empty where no synth has such presets."
     part = results[(results.split == check_choice(split, TEST_SPLITS, "split")) & results.metric.isin(METRICS)]
     key = ["synth", "encoder"]
-    values = part.pivot(index=key, columns="metric", values="value")[list(METRICS)]
-    deviations = part.pivot(index=key, columns="metric", values="std")[list(METRICS)].dropna(axis=1, how="all").add_suffix("_std")
+    values, deviations = (part.pivot(index=key, columns="metric", values=column).reindex(columns=list(METRICS)) for column in ("value", "std"))
+    deviations = deviations.dropna(axis=1, how="all").add_suffix("_std")
     source = part[part.metric == "mrr"].set_index(key)[_SOURCE]
     table = values.join(deviations).join(source).reset_index()
     return table.assign(report=[f"results/{results.profile.iloc[0]}/eval_{synth}.json" for synth in table.synth], run=[f"05_eval_{synth}" for synth in table.synth])
@@ -69,7 +69,7 @@ def show_table(
 
     parts = [pd.DataFrame({"synth": part.synth, "encoder": part.encoder.astype(str)} | {name: cells(part, metric) for metric, name in METRICS.items()})
              for _, part in table.groupby("synth", sort=False)]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts or [pd.DataFrame(columns=["synth", "encoder", *METRICS.values()])], ignore_index=True)
 
 
 def caption(
@@ -79,7 +79,7 @@ def caption(
 ) -> str:
     "What a main table shows, and how its protocol differs from the paper's."
     each = table.drop_duplicates("synth")
-    sets = "; ".join(f"{row.synth}: one of {int(row.gallery):,} (chance MRR {chance_mrr(int(row.gallery)):.4f}), trained on {int(row.train_rows):,} {row.distribution} presets" for row in each.itertuples())
+    sets = "; ".join(f"{row.synth}: one of {int(row.gallery):,} (chance MRR {chance_mrr(int(row.gallery)):.4f}), {trained_on(table[table.synth == row.synth])}" for row in each.itertuples())
     size = get_profile(profile).encoder_size
     epochs = " or ".join(str(n) for n in sorted({sum(get_profile(profile, synth).epochs) for synth in each.synth}))
     return (f"Results on {split.replace('handcrafted', 'hand-crafted')} presets, profile {profile}, audio model {', '.join(each.audio_model.unique())}. {sets}. "
@@ -102,13 +102,15 @@ def save_tables(
     profile: str,
     folder: str | Path | None = None, # results/<profile> by default
 ) -> list[Path]: # table_<what>.md, .tex and .csv
-    "Write every table."
+    "Write every table that has rows."
     folder = Path(folder or project_root() / "results" / profile)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for what in (*TEST_SPLITS, "paper"):
         stem = folder / f"table_{what}"
         table = beside_paper(results) if what == "paper" else main_table(results, what)
+        if table.empty: # no synth here has hand-crafted presets
+            continue
         shown = table if what == "paper" else show_table(table)
         bare = table if what == "paper" else show_table(table, r"\textbf{{{}}}")
         said = "Validation MRR among 512 and L1 distance, ours beside the paper's." if what == "paper" else caption(table, what, profile)

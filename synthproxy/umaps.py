@@ -20,7 +20,7 @@ from sklearn.metrics import silhouette_score
 
 from .datasets import get_dataset, has_handcrafted
 from .project import check_parameters, commit, project_root
-from .training import SynthProxy, checkpoint_folder, trained_encoders
+from .proxies import SynthProxy, checkpoint_folder, trained_encoders
 
 # %% ../nbs/06_umap.ipynb #568e6a4f
 NEIGHBOURS = 75 # of a point, for UMAP; fewer where there are not enough points

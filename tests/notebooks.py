@@ -1,19 +1,35 @@
-"""Run nbdev_test over every notebook and count what it ran: it prints no count itself, and finds nothing quietly."""
+"""Run nbdev_test over every notebook, two at a time, each in a process of its own that has an end, and count what passed."""
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+TIMEOUT_S = 900 # of one notebook
 root = Path(__file__).parent.parent
+environment = {k: v for k, v in os.environ.items() if k != "IN_TEST"} | {"OMP_NUM_THREADS": "1"}
+
+
+def passes(notebook: str) -> bool:
+    start = time.monotonic()
+    command = ["nbdev_test", "--path", f"nbs/{notebook}", "--n_workers", "1", "--do_print"]
+    with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as run:
+        try:
+            output, ended = run.communicate(timeout=TIMEOUT_S)[0], True
+        except subprocess.TimeoutExpired: # it, or a process that it left
+            os.killpg(run.pid, signal.SIGKILL)
+            output, ended = f"{run.communicate()[0]}\nno end within {TIMEOUT_S} s", False
+    completed = re.search(rf"^- Completed .*{re.escape(notebook)}", output, re.M) # nbdev_test finds nothing quietly
+    passed = ended and run.returncode == 0 and completed is not None
+    print(f"{time.monotonic() - start:5.0f} s  {notebook}" + ("" if passed else f": NOT PASSED\n{output}"), flush=True)
+    return passed
+
+
 notebooks = sorted(p.name for p in (root / "nbs").glob("*.ipynb"))
-env = {k: v for k, v in os.environ.items() if k != "IN_TEST"}
-run = subprocess.run(["nbdev_test", "--n_workers", "2", "--do_print"], cwd=root, env=env, capture_output=True, text=True)
-completed = set(re.findall(r"^- Completed .*?([^/\s]+\.ipynb)", run.stdout, re.M)) & set(notebooks)
-failed = set(re.findall(r"^\t(\S+\.ipynb)$", run.stdout + run.stderr, re.M)) # nbdev's closing list
-passed = completed - failed
-if run.returncode or len(passed) < len(notebooks):
-    print(run.stdout, run.stderr, sep="\n")
-    print("not passed:", ", ".join(n for n in notebooks if n not in passed))
-print(f"notebooks: {len(passed)} passed, {len(notebooks) - len(passed)} failed")
-sys.exit(run.returncode or len(passed) < len(notebooks))
+with ThreadPoolExecutor(2) as pool:
+    results = list(pool.map(passes, notebooks))
+print(f"notebooks: {sum(results)} passed, {len(results) - sum(results)} failed", flush=True)
+sys.exit(not all(results))

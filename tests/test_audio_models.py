@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import patch
 
@@ -98,3 +99,32 @@ def test_baselines_are_what_they_say():
     mel = get_audio_model("mel128").embed(audio)
     np.testing.assert_allclose(mel, log_mel(torch.from_numpy(audio)).mean(1), atol=1e-5)
     np.testing.assert_allclose(get_audio_model("mfcc40").embed(audio), dct(mel, norm="ortho")[:, :40], atol=1e-4)
+
+
+def test_threads_that_embed_leave_torch_as_it_was():
+    model, audio = get_audio_model("mel128"), np.random.default_rng(0).normal(size=(1, 32_000)).astype(np.float32)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            made = list(pool.map(lambda _: model.embed(audio), range(40)))
+        assert torch.get_num_threads() == 2 and all(np.array_equal(m, made[0]) for m in made)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("name", "dims"), [("mel128_std", 256), ("logspec", 1795), ("mn04_random", 192)])
+def test_models_for_comparison_need_no_weights_and_are_the_same_everywhere(name, dims, monkeypatch, tmp_path):
+    monkeypatch.setenv("SYNTHPROXY_WEIGHTS", str(tmp_path))
+    audio = np.random.default_rng(1).normal(0, .1, (2, 20_000)).astype(np.float32)
+    get_audio_model.cache_clear()
+    first = get_audio_model(name).embed(audio)
+    get_audio_model.cache_clear()
+    torch.manual_seed(5)
+    assert first.shape == (2, dims) and np.isfinite(first).all() and np.array_equal(first, get_audio_model(name).embed(audio))
+
+
+def test_style_statistics(mn04_weights):
+    model = get_audio_model("mn04_style")
+    embedding = model.embed(np.random.default_rng(2).normal(0, .1, (1, 20_000)).astype(np.float32))
+    assert embedding.shape == (1, model.dims) and (embedding >= 0).all() and model.weights_sha256

@@ -1,10 +1,11 @@
 """Every command that README, docs and notebooks show is run by CI or its tests, or is listed here as not run, with the reason."""
+import importlib.util
 import json
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-COMMAND = re.compile(r"(?:make [a-z]|papermill nbs/|synthproxy-scan |docker |nbdev_|conda |doit )[^`\n]*")
+COMMAND = re.compile(r"(?:make [a-z]|papermill nbs/|synthproxy-[a-z]+ |docker |nbdev_|conda |doit )[^`\n]*")
 NOT_RUN = {
     "make reproduce PROFILE=cpu": "hours; its results are committed",
     "make reproduce SYNTH=tinyfm": "an example name",
@@ -14,6 +15,12 @@ NOT_RUN = {
     "synthproxy-scan PLUGIN": "a pattern",
     "synthproxy-scan /usr/lib/vst3/Some.vst3": "an example name",
     "synthproxy-scan tinyfm.dsp": "run by the tutorial with whole paths",
+    "synthproxy-search target.wav": "an example name; test_the_command_end_to_end calls it",
+    "synthproxy-similar preset.syx": "an example name; test_the_commands_for_presets calls it",
+    "synthproxy-vary preset.syx": "an example name; test_the_commands_for_presets calls it",
+    "papermill nbs/07_search_study.ipynb out.ipynb -p targets": "half an hour; its results are committed",
+    "papermill nbs/09_audio_models.ipynb out.ipynb -p synths": "half an hour; its results are committed",
+    "papermill nbs/08_hpo.ipynb out.ipynb -p synth dexed -p encoder tfm": "minutes; CI runs it in profile smoke",
     "conda env create": "no conda in CI; the file names the same constraints",
     "make lock": "changes constraints.txt",
     "make hooks": "changes the clone's settings",
@@ -46,3 +53,15 @@ def test_the_container_is_set_up_as_ci_is():
     assert packages[0] <= packages[1] and {"make", "git", "amsynth", "xvfb"} <= packages[0]
     assert "RUN make setup" in container and "\nmake setup\n" in ci and 'CMD ["make", "eval"]' in container and "\nmake eval\n" in ci
     assert "-c constraints.txt" in (ROOT / "environment.yml").read_text() and "-c constraints.txt" in (ROOT / "Makefile").read_text()
+
+
+def test_a_claim_that_does_not_hold_is_said_to_fail(capsys):
+    spec = importlib.util.spec_from_file_location("claims", ROOT / "tools" / "claims.py")
+    claims = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(claims)
+    row = next(row for row in claims.claims() if " weights " in row["command"])
+    assert claims.check_all([row])
+    assert not claims.check_all([row | {"expected": "1"}])
+    assert not claims.check_all([row | {"command": "python tools/claims.py weights nothing"}])
+    said = capsys.readouterr().out
+    assert "DOES NOT HOLD" in said and "the command failed" in said and "claims: 0 of 1 hold" in said

@@ -1,5 +1,9 @@
+import errno
+import hashlib
+import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,12 +14,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
-from synthproxy.datasets import (Dataset, Recipe, embed_presets, generate, make_rows, manifest_hash, read_log,
-                                 store_handcrafted)
-from synthproxy.plugins import get_renderer
-from synthproxy.rendering import Note, rms
-from synthproxy.synths import draw, get_synth, row_generator, sample
+from synthproxy import datasets
+from synthproxy.datasets import (Dataset, Recipe, embed_presets, generate, get_dataset, import_presets, make_dataset, make_rows, manifest_hash,
+                                 open_dataset, profile_recipe, read_log, recipe_prior, store_handcrafted)
+from synthproxy.plugins import RenderError, get_renderer
+from synthproxy.priors import differing, near, read_voices
+from synthproxy.project import PROFILES, Profile
+from synthproxy.notes import Note
+from synthproxy.rendering import rms
+from synthproxy.synths import draw, encode, get_synth, row_generator, sample
 
 RECIPE = Recipe("dexed", "mel128", rows=512, seed=77, shard_rows=64)
 SMALL = Recipe("dexed", "mel128", rows=48, seed=5, shard_rows=16)
@@ -39,7 +50,7 @@ def test_another_executor_changes_nothing(tmp_path, reference):
 
 def test_a_killed_run_is_resumed(tmp_path, reference):
     code = f"from synthproxy.datasets import *; generate({RECIPE!r}, {str(tmp_path)!r}, chunk_rows=7)"
-    code = "from synthproxy.rendering import Note; " + code
+    code = "from synthproxy.notes import Note; " + code
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     while len(list(tmp_path.glob("shard-*.safetensors"))) < 3 and process.poll() is None:
         time.sleep(.02)
@@ -56,7 +67,7 @@ def test_a_killed_run_is_resumed(tmp_path, reference):
 
 
 def test_two_processes_at_once_make_one_dataset(tmp_path, reference):
-    code = f"from synthproxy.datasets import *; from synthproxy.rendering import Note; print(len(generate({RECIPE!r}, {str(tmp_path / 'data')!r})))"
+    code = f"from synthproxy.datasets import *; from synthproxy.notes import Note; print(len(generate({RECIPE!r}, {str(tmp_path / 'data')!r})))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in both] == ["512", "512"]
     assert manifest_hash(tmp_path / "data") == manifest_hash(reference.folder)
@@ -132,7 +143,9 @@ def test_a_longer_dataset_begins_with_the_shorter(reference, tmp_path):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"synth": "dexxed"}, "did you mean 'dexed'"), ({"audio_model": "mn4"}, "did you mean 'mn04'"),
-    ({"distribution": "uniforme"}, "did you mean 'uniform'"), ({"rows": 0}, "both must be positive")])
+    ({"distribution": "uniforme"}, "did you mean 'uniform'"), ({"rows": 0}, "rows is 0, expected an integer from 1"), ({"rows": 1.5}, "rows is 1.5, expected an integer"), ({"rows": True}, "rows is True"),
+    ({"rows": 10**15}, "rows is 1000000000000000, expected an integer from 1 to 1,000,000,000"), ({"seed": -1}, "seed is -1"),
+    ({"rows": 10**9, "shard_rows": 1}, "expected at most 100,000 shards, so shard_rows of at least 10,000"), ({"rms_low": float("nan")}, "expected 0 <= rms_low < rms_high")])
 def test_wrong_recipes(change, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**({"synth": "dexed", "audio_model": "mel128", "rows": 4, "seed": 0} | change))
@@ -164,9 +177,279 @@ def test_handcrafted_drops_duplicates_and_silence_and_keeps_names(tmp_path):
     assert np.array_equal(made.embeddings, embed_presets("dexed", "mel128", presets[:4])["embeddings"])
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of a process of its own is read from /proc")
 def test_memory_stays_under_2_gb(tmp_path, mn04_weights):
-    code = (f"from synthproxy.datasets import *; import resource; generate(Recipe('dexed', 'mn04', 4096, 3), {str(tmp_path)!r});"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)")
+    "The peak of all threads together. The system's ru_maxrss would count what the process that started it had."
+    code = (f"from synthproxy.datasets import *; generate(Recipe('dexed', 'mn04', 1024, 3), {str(tmp_path)!r});"
+            "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(run.stdout.split()[-1]) * (1 if sys.platform == "darwin" else 1024) < 2e9 # all threads together
-    assert read_log(tmp_path)[0]["rows"] == 4096
+    assert 1e5 < int(run.stdout.split()[-1]) < 2e9 / 1024 # kB
+    assert read_log(tmp_path)[0]["rows"] == 1024
+
+
+# one's own presets, three verbs, and what ships
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path: # an empty project with a profile of a few rows
+    monkeypatch.setenv("SYNTHPROXY_ROOT", str(tmp_path))
+    monkeypatch.setitem(PROFILES, "smoke", Profile("smoke", "mel128", 24, 8, 8, "small", (1,), 4, gallery=8, subsets=2))
+    return tmp_path
+
+
+def write_presets(folder: Path, **families: np.ndarray) -> Path: # file name -> presets of Dexed
+    folder.mkdir(exist_ok=True)
+    table = get_synth("dexed")
+    for name, presets in families.items():
+        named = {f"{name} {i}": dict(zip((p.name for p in table.parameters), row)) for i, row in enumerate(encode(table, presets).tolist())}
+        (folder / f"{name}.json").write_text(json.dumps(named))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory) -> np.ndarray: # presets that can be heard
+    return generate(Recipe("dexed", "mel128", rows=20, seed=9), tmp_path_factory.mktemp("loud")).presets
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock"}
+
+
+def test_imported_presets_are_split_tested_on_and_learned_from(root, loud):
+    folder = write_presets(root / "mine", bob=loud[:16], eve=loud[16:])
+    assert not datasets.has_handcrafted("dexed", "smoke") and profile_recipe("dexed", "smoke", "train").distribution == "uniform"
+    own = root / "data" / "dexed" / "smoke" / "handcrafted"
+    made = import_presets("dexed", folder, own, "mel128")
+    assert made.names == [f"eve {i}" for i in range(4)] and made.manifest["split"]["test"] == ["eve"] and made.manifest["split"]["rule"] == "whole families"
+    assert len(read_voices(own, "dexed")) == made.manifest["voices"]["rows"] == 16
+    recipe = profile_recipe("dexed", "smoke", "train")
+    prior = recipe_prior(recipe.distribution, recipe.synth, recipe.voices)
+    assert recipe.distribution == "prior" and np.array_equal(prior.held_out, made.presets) and 0 < len(prior.voices) <= 16
+    train = make_dataset("dexed", "smoke", "train")
+    assert differing(prior.synth, train.presets, made.presets).min() > near(prior.synth) == 20
+    assert "voices" not in train.manifest["made_from"] and train.manifest["made_from"]["prior"]["held_out"] == 4
+    before = hashes(root / "data")
+    assert import_presets("dexed", folder, own, "mel128").manifest == made.manifest and len(open_dataset("dexed", "smoke", "train")) == 24
+    write_presets(folder, eve=loud[15:])
+    with pytest.raises(ValueError, match="holds another dataset; choose another folder or profile, or delete this one first"):
+        import_presets("dexed", folder, own, "mel128")
+    assert hashes(root / "data") == before
+    write_presets(folder, eve=loud[17:])
+    shutil.rmtree(own) # other voices make another training set, which is refused where the first one lies
+    import_presets("dexed", folder, own, "mel128")
+    with pytest.raises(ValueError, match="holds another dataset than profile smoke asks for: prior differs"):
+        get_dataset("dexed", "smoke", "train")
+
+
+def test_a_shipped_test_set_stays_the_test_set(root, loud):
+    shutil.copytree(ROOT / "data" / "dexed" / "cpu" / "handcrafted", root / "data" / "dexed" / "cpu" / "handcrafted")
+    made = import_presets("dexed", write_presets(root / "mine", bob=loud), root / "data" / "dexed" / "smoke" / "handcrafted", "mel128", most=5)
+    assert len(made) == 5 and made.names[0] == "BRASS   1" and made.manifest["split"]["test"] == []
+    recipe = profile_recipe("dexed", "smoke", "train")
+    prior = recipe_prior(recipe.distribution, recipe.synth, recipe.voices)
+    assert len(prior.held_out) == 423 and len(prior.voices) == 20
+
+
+def test_opening_makes_nothing(root):
+    for split in ("train", "validation", "test", "handcrafted"):
+        with pytest.raises(FileNotFoundError, match=f"no {split} set of dexed in profile smoke: `make reproduce SYNTH=dexed PROFILE=smoke"):
+            open_dataset("dexed", "smoke", split)
+    with pytest.raises(FileNotFoundError, match="VOICES=folder` makes it, from a folder of its presets"):
+        make_dataset("dexed", "smoke", "handcrafted")
+    assert not list(root.iterdir())
+    made = get_dataset("dexed", "smoke", "test")
+    assert open_dataset("dexed", "smoke", "test").manifest == made.manifest and len(made) == 8
+
+
+def test_nothing_that_ships_can_be_changed(root, loud, monkeypatch):
+    for synth in ("dexed", "faust_poly"):
+        for split in ("handcrafted", "test"):
+            shutil.copytree(ROOT / "data" / synth / "cpu" / split, root / "data" / synth / "cpu" / split)
+    cpu, mine = root / "data" / "dexed" / "cpu", write_presets(root / "mine", bob=loud[:16], eve=loud[16:])
+    before = hashes(root / "data")
+    (root / "link").symlink_to(cpu / "handcrafted")
+    attempts = [lambda: import_presets("dexed", mine, folder, "mel128") for folder in (cpu / "handcrafted", cpu / "test", cpu / "test" / ".." / "handcrafted", root / "link")]
+    attempts += [lambda: store_handcrafted("dexed", "mel128", ["a"], ["b"], loud[:1], cpu / "test"),
+                 lambda: generate(SMALL, cpu / "test"), lambda: generate(SMALL, cpu / "handcrafted"), lambda: make_dataset("dexed", "cpu", "tset"),
+                 lambda: get_dataset("../dexed", "cpu", "test"), lambda: make_dataset("dexed", "cpuu", "test"),
+                 lambda: import_presets("dexed", root / "nowhere", cpu / "handcrafted", "mel128")]
+    monkeypatch.setitem(PROFILES, "cpu", Profile("cpu", "mel128", 24, 8, 8, "small", (1,), 4)) # another profile than the one that shipped
+    attempts += [lambda: get_dataset("dexed", "cpu", "test"), lambda: make_dataset("dexed", "cpu", "test"), lambda: open_dataset("faust_poly", "cpu", "test")]
+    for attempt in attempts:
+        with pytest.raises((ValueError, FileNotFoundError)):
+            attempt()
+    assert get_dataset("dexed", "cpu", "handcrafted").names and hashes(root / "data") == before
+
+
+@pytest.mark.parametrize("field", ["audio_model", "device", "distribution", "kind", "note", "prior", "rms_high", "rms_low", "rows", "seed", "shard_rows", "synth", "table_sha256"])
+def test_a_set_is_that_of_a_profile_only_if_its_whole_recipe_matches(field):
+    recipe = profile_recipe("amsynth", "cpu", "train")
+    made = json.loads(json.dumps(recipe.known())) | {"renderer": {"engine": "any"}}
+    made["audio_model"] |= {"dims": 192, "sample_rate_hz": 32_000}
+    assert datasets._unlike(recipe, {"made_from": made}) == ""
+    made[field] = {"audio_model": made["audio_model"] | {"name": "mn05"}, "prior": made["prior"] | {"held_out_sha256": "0" * 64}}.get(field, "another")
+    assert datasets._unlike(recipe, {"made_from": made}) == field
+
+
+def test_a_prior_is_compared_also_where_the_voices_cannot_be_had(monkeypatch):
+    recipe = profile_recipe("amsynth", "cpu", "train")
+    made = json.loads(json.dumps(recipe.known())) | {"renderer": {}}
+    monkeypatch.setattr(datasets.Recipe, "known", lambda self, known=Recipe.known: known(self) if self.distribution == "uniform" else (_ for _ in ()).throw(FileNotFoundError()))
+    assert datasets._unlike(recipe, {"made_from": made}) == ""
+    made["prior"]["held_out_sha256"] = "0" * 64
+    assert datasets._unlike(recipe, {"made_from": made}) == "prior"
+
+
+# damage and malice
+
+PATHS = [("shards",), ("shards", 0), ("shards", 0, "file"), ("shards", 0, "rows"), ("shards", 0, "sha256"), ("made_from",), ("made_from", "synth"),
+         ("made_from", "kind"), ("made_from", "rows"), ("made_from", "shard_rows"), ("made_from", "audio_model"), ("made_from", "audio_model", "dims"),
+         ("made_from", "audio_model", "name"), ("made_from", "note"), ("made_from", "renderer"), ("made_from", "seed"), ("made_from", "distribution")]
+WRONG = st.one_of(st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from([10**15, 10**300, -1, 1e308, "../../etc/passwd", "/etc/passwd", "shard-00001.safetensors"]),
+                  st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20), st.lists(st.none(), max_size=3), st.dictionaries(st.text(max_size=5), st.integers(), max_size=2))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Dataset:
+    return generate(SMALL, tmp_path_factory.mktemp("small") / "data")
+
+
+def use(folder: Path) -> None: # all that reads a dataset
+    dataset = Dataset(folder)
+    repr(dataset), len(dataset), dataset.presets, dataset.embeddings, dataset.verify(), dataset.names
+    generate(SMALL, folder)
+
+
+@settings(max_examples=100, deadline=None)
+@given(path=st.sampled_from(PATHS), value=WRONG, drop=st.booleans())
+def test_a_mutated_manifest_is_one_clear_error_or_harmless(small, tmp_path_factory, path, value, drop):
+    folder = tmp_path_factory.mktemp("mutated") / "data"
+    shutil.copytree(small.folder, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    place = manifest
+    for key in path[:-1]:
+        place = place[key]
+    if drop and isinstance(place, dict):
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    before = hashes(small.folder)
+    try:
+        use(folder)
+    except ValueError as error:
+        assert str(folder) in str(error) and (";" in str(error) or "generate again" in str(error) or "expected one of" in str(error))
+    assert hashes(small.folder) == before
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "no readable JSON object"), ("[]", "a list, expected an object"), ("null", "expected an object"), ('{"shards":' + "[" * 200_000, "nested too deeply"),
+    ("\udc80".encode("utf-8", "surrogatepass").decode("latin-1"), "no readable JSON object"), ("{}", "field made_from.kind is None, expected str"),
+    ('{"made_from": {"kind": 7}}', "field made_from.kind is 7, expected str"), ('{"rows": ' + "9" * 5000 + "}", "no readable JSON object")])
+def test_what_is_no_manifest_is_refused(tmp_path, text, message):
+    (tmp_path / "manifest.json").write_text(text)
+    for opened in (lambda: Dataset(tmp_path), lambda: generate(SMALL, tmp_path)):
+        with pytest.raises(ValueError, match=f"manifest.json: .*{message}"):
+            opened()
+
+
+@pytest.mark.parametrize(("tensors", "message"), [
+    ({"presets": np.zeros((16, 99), np.float32)}, r"tensor 'presets' is F32 \[16, 99\], expected F32 \[16, 100\]"),
+    ({"presets": np.zeros((15, 100), np.float32)}, r"expected F32 \[16, 100\]"), ({"presets": np.zeros((16, 100), np.float64)}, "is F64"),
+    ({"presets": np.zeros((16, 100, 1), np.float32)}, r"\[16, 100, 1\], expected"), ({"weights": np.zeros(3, np.float32)}, "unknown tensor 'presets'")])
+def test_shards_of_another_form_are_refused(small, tmp_path, tensors, message):
+    folder = Path(shutil.copytree(small.folder, tmp_path / "data"))
+    save_file(tensors, folder / "shard-00001.safetensors")
+    with pytest.raises(ValueError, match=message):
+        Dataset(folder).read("presets")
+
+
+def test_a_huge_header_and_a_link_are_refused(small, tmp_path):
+    folder = Path(shutil.copytree(small.folder, tmp_path / "data"))
+    path = folder / "shard-00001.safetensors"
+    path.write_bytes((10**17).to_bytes(8, "little") + path.read_bytes()[8:])
+    with pytest.raises(ValueError, match="shard-00001.safetensors: not a readable safetensors shard"):
+        Dataset(folder).read("presets")
+    path.unlink()
+    path.symlink_to(small.folder / path.name)
+    with pytest.raises(ValueError, match="shard-00001.safetensors: a link to .*, expected a file"):
+        Dataset(folder).read("presets")
+    with pytest.raises(ValueError, match="no rows from 7 to 7, expected some of 0 to 48"):
+        small.read("presets", 7, 7)
+
+
+# what stops a run
+
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_a_full_disk_stops_the_run_which_can_then_be_resumed(small, tmp_path, monkeypatch, which):
+    calls, sync = [], os.fsync
+
+    def full(number: int) -> None:
+        calls.append(number)
+        if len(calls) == which:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(number)
+
+    monkeypatch.setattr(datasets.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        generate(SMALL, tmp_path / "data", workers=1, chunk_rows=16)
+    assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["manifest.json", *(f"shard-{i:05}.safetensors" for i in range(which - 1))]
+    assert manifest_hash(generate(SMALL, tmp_path / "data").folder) == manifest_hash(small.folder)
+
+
+class Broken: # plays as Dexed does, until its host fails
+    def __init__(self, after: int, error: Exception):
+        self.engine, self.left, self.error = get_renderer("dexed", 32_000), after, error
+        self.rms_bound, self.describe = self.engine.rms_bound, self.engine.describe
+
+    def render(self, presets: np.ndarray, note: Note) -> np.ndarray:
+        self.left -= len(presets)
+        if self.left <= 0:
+            self.left = 10**9
+            raise self.error
+        return self.engine.render(presets, note)
+
+    def measured(self) -> dict:
+        return {"repeats": 8, "identical": 8}
+
+
+class Picky(Broken): # cannot play one preset, and says which only by its number in the batch
+    def __init__(self, unplayable: np.ndarray):
+        super().__init__(10**9, RuntimeError())
+        self.unplayable = unplayable
+
+    def render(self, presets: np.ndarray, note: Note) -> np.ndarray:
+        if len(at := np.flatnonzero((presets == self.unplayable).all(1))):
+            raise RenderError(f"preset {at[0]} cannot be played")
+        return self.engine.render(presets, note)
+
+
+def test_a_failing_host_stops_the_run_which_can_then_be_resumed(small, tmp_path, monkeypatch):
+    broken = Broken(40, RuntimeError("the display is gone"))
+    monkeypatch.setattr(datasets, "get_renderer", lambda synth, sample_rate_hz: broken)
+    with pytest.raises(RuntimeError, match="the display is gone"):
+        generate(SMALL, tmp_path, workers=1, chunk_rows=8)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert None in manifest["shards"] and any(manifest["shards"]) and "failed" not in manifest
+    made = generate(SMALL, tmp_path)
+    assert np.array_equal(made.presets, small.presets) and np.array_equal(made.embeddings, small.embeddings)
+    assert made.manifest["measured"] == {"repeats": 8, "identical": 8} and made.manifest["made_from"] == small.manifest["made_from"]
+    broken.left, broken.error = 1, RuntimeError("the display is gone again")
+    with pytest.raises(RuntimeError, match="gone again"):
+        store_handcrafted("dexed", "mel128", ["a"] * 9, ["b"] * 9, small.presets[:9], tmp_path / "hand")
+    assert not (tmp_path / "hand").exists()
+
+
+def test_one_preset_that_cannot_be_played_costs_one_row(small, tmp_path, monkeypatch):
+    picky = Picky(small.presets[2])
+    monkeypatch.setattr(datasets, "get_renderer", lambda synth, sample_rate_hz: picky)
+    made = generate(SMALL, tmp_path, workers=1, chunk_rows=8)
+    assert len(made.manifest["failed"]) == 1 and np.flatnonzero((made.presets != small.presets).any(1)).tolist() == [2]
+
+
+def test_an_empty_set_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no presets of dexed to store in .*: expected at least one"):
+        store_handcrafted("dexed", "mel128", [], [], np.empty((0, 100), np.float32), tmp_path / "data")
+    assert not (tmp_path / "data").exists()

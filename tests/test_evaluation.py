@@ -7,7 +7,7 @@ import pytest
 from synthproxy.datasets import get_dataset
 from synthproxy.evaluation import COLUMNS, KEY, evaluate, evaluate_proxy, results_table, save_report, trained_encoders, update_metrics
 from synthproxy.metrics import l1_distances, mrr, own_ranks
-from synthproxy.training import SynthProxy, checkpoint_folder
+from synthproxy.proxies import SynthProxy, checkpoint_folder
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ import pytest
 
 from synthproxy.datasets import Dataset, Recipe, make_rows
 from synthproxy.plugins import plugin_path
-from synthproxy.preset_encoders import ENCODERS
+from synthproxy.preset_encoders import PAPER_ENCODERS
 from synthproxy.synths import get_synth, sample
-from synthproxy.training import SynthProxy, checkpoint_folder
+from synthproxy.proxies import SynthProxy, checkpoint_folder, trained_encoders
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
-PARAMETERISED = ("03_datasets", "04_training", "05_eval", "06_candidates", "06_map", "06_scaling", "06_tables", "06_umap", "90_benchmarks")
+PARAMETERISED = ("03_datasets", "04_training", "05_eval", "06_candidates", "06_map", "06_scaling", "06_tables", "06_umap", "07_search_study", "08_hpo", "09_audio_models", "90_benchmarks")
 MODULES = [p.stem for p in (ROOT / "synthproxy").glob("*.py") if not p.stem.startswith("_")]
 
 
@@ -63,6 +64,7 @@ def test_public_functions_are_annotated_and_described(module):
     ("03_datasets", {"profil": "cpu"}, "did you mean 'profile'?"),
     ("05_eval", {"synth": "talnm"}, "set TALNM_PATH to its file, or use a synth that needs none: dexed, faust_poly"),
     ("03_datasets", {"synth": "diva"}, "set DIVA_PATH to its file, or use a synth that needs none: dexed, faust_poly"),
+    ("08_hpo", {"space": "all"}, "unknown space 'all': expected one of training, network"),
     ("03_datasets", {"voices": "nowhere"}, "no .dx7 or .json or .syx file in nowhere"),
 ])
 def test_wrong_papermill_parameters_are_one_clear_error(tmp_path, notebook, parameters, message):
@@ -72,12 +74,13 @@ def test_wrong_papermill_parameters_are_one_clear_error(tmp_path, notebook, para
 
 @pytest.mark.parametrize(("command", "holds"), [
     ("papermill nbs/05_eval.ipynb out.ipynb -p synth dexed", "hn_ptgru"),
-    ("papermill nbs/05_eval.ipynb out.ipynb -p synth amsynth", "briansbank"),
     ("papermill nbs/06_tables.ipynb out.ipynb", "toprule"),
     ("papermill nbs/06_umap.ipynb out.ipynb -p synth faust_poly", "trustworthiness"),
     ("papermill nbs/06_candidates.ipynb out.ipynb -p synth faust_poly", "recall_10"),
     ("papermill nbs/06_map.ipynb out.ipynb -p synth faust_poly", "map_faust_poly.html"),
     ("papermill nbs/06_scaling.ipynb out.ipynb", "contrastive"),
+    ("papermill nbs/07_search_study.ipynb out.ipynb", "cma_es_seeded"),
+    ("papermill nbs/09_audio_models.ipynb out.ipynb", "mn04_random"),
 ])
 def test_the_commands_word_for_word(command, holds):
     before = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
@@ -93,7 +96,7 @@ def test_the_commands_word_for_word(command, holds):
 
 @pytest.mark.parametrize(("synth", "split", "rows", "name"), [
     ("dexed", "test", 8192, ""), ("dexed", "handcrafted", 400, "E.PIANO 1"), ("amsynth", "test", 4096, ""),
-    ("amsynth", "handcrafted", 3000, "Bass"), ("faust_poly", "test", 4096, ""), ("faust_poly", "handcrafted", 60, "Bass: reese")])
+    ("amsynth", "handcrafted", 600, "Bass"), ("faust_poly", "test", 4096, ""), ("faust_poly", "handcrafted", 60, "Bass: reese")])
 def test_shipped_sets_are_whole(synth, split, rows, name):
     dataset = Dataset(ROOT / "data" / synth / "cpu" / split).verify()
     assert len(dataset) >= rows and dataset.embeddings.shape == (len(dataset), 192)
@@ -122,22 +125,36 @@ def test_the_shipped_test_set_is_what_the_code_makes(mn04_weights):
     np.testing.assert_allclose(made["embeddings"], dataset.read("embeddings", 1000, 1008), atol=1e-4)
 
 
-@pytest.mark.parametrize(("synth", "rows", "best"), [("dexed", 102_400, .65), ("amsynth", 12_288, .65), ("faust_poly", 12_288, .65)])
+@pytest.mark.parametrize(("synth", "rows", "best"), [("dexed", {102_400, 32_768}, .75), ("amsynth", {12_288, 5_120}, .65), ("faust_poly", {12_288}, .65)])
 def test_shipped_checkpoints_load(synth, rows, best):
-    for encoder in ENCODERS:
+    assert set(PAPER_ENCODERS) < set(trained_encoders(synth, "cpu"))
+    for encoder in trained_encoders(synth, "cpu"):
         proxy = SynthProxy.from_pretrained(checkpoint_folder(synth, "cpu", encoder))
         assert proxy.embed(sample(proxy.synth, 3)).shape == (3, 192)
         assert proxy.config["hardware"] and proxy.config["history"] and "+" not in proxy.config["commit"]
-        assert proxy.config["data"]["rows"] == rows and (synth != "dexed" or proxy.config["data"]["prior"]["near"] == 20)
+        assert proxy.config["data"]["rows"] in rows and (synth != "dexed" or proxy.config["data"]["prior"]["near"] == 20)
         card = (checkpoint_folder(synth, "cpu", encoder) / "README.md").read_text()
         assert proxy.config["commit"] in card and "## Limits" in card
     assert SynthProxy.from_pretrained(synth).config["validation"]["mrr_512"] > best
 
 
+def tracked_data() -> dict[str, int]: # file -> bytes
+    "The checkpoints and sets in the repository."
+    files = subprocess.run(["git", "ls-files", "data"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    return {name: (ROOT / name).stat().st_size for name in files}
+
+
 def test_all_is_small():
-    tracked = subprocess.run(["git", "ls-files", "data"], cwd=ROOT, capture_output=True, text=True).stdout.split()
-    assert sum((ROOT / f).stat().st_size for f in tracked) < 130e6
-    assert not [f for f in tracked if Path(f).suffix in (".pkl", ".pt", ".pth", ".ckpt")]
+    files = tracked_data()
+    assert sum(files.values()) < 130e6
+    assert not [f for f in files if Path(f).suffix in (".pkl", ".pt", ".pth", ".ckpt")]
+
+
+@pytest.mark.xfail(strict=True, reason="checkpoints in single precision are left; take this mark away when they are in half precision")
+def test_checkpoints_and_sets_stay_within_their_budget():
+    files = tracked_data()
+    largest = sorted(files.items(), key=lambda item: -item[1])[:20]
+    assert sum(files.values()) <= 70e6, f"{sum(files.values()) / 1e6:.1f} MB; the largest: {largest}"
 
 
 def test_readme_is_made_from_the_index_notebook():
@@ -145,3 +162,9 @@ def test_readme_is_made_from_the_index_notebook():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.readme() == (ROOT / "README.md").read_text()
+
+
+def test_the_proxy_is_light_to_import():
+    code = ("import sys; from synthproxy import SynthProxy; "
+            "print(*{'dexed', 'dawdreamer', 'pandas', 'sklearn', 'matplotlib', 'soundfile', 'pooch', 'papermill'} & set(sys.modules))")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []

@@ -4,8 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from synthproxy.datasets import get_dataset
 from synthproxy.metrics import (chance_mrr, gallery_ranks, l1_distances, modality_gap, mrr, mrr_512, own_ranks, permutation_test,
                                 rank_metrics)
+from synthproxy.proxies import SynthProxy
 
 tied = arrays(np.float32, st.integers(1, 12).map(lambda n: (n, n)), elements=st.sampled_from([0., .25, .5, 1., 2.])) # few values: many ties
 
@@ -96,3 +98,11 @@ def test_the_gap_is_seen_and_not_seen():
 def test_wrong_shapes():
     with pytest.raises(ValueError, match=r"expected \(N, N\)"):
         own_ranks(np.zeros((3, 4)))
+
+
+def test_the_last_digits_do_not_decide_whether_there_is_a_gap():
+    dataset = get_dataset("dexed", "cpu", "handcrafted")
+    predicted = SynthProxy.from_pretrained("dexed/mlp_oh").embed(dataset.presets)
+    noise = np.random.default_rng(0).normal(size=predicted.shape).astype(np.float32)
+    found = {modality_gap(x, dataset.embeddings)["gap_classifier"] for x in (predicted, predicted.round(5), predicted + 1e-7 * noise)}
+    assert len(found) == 1

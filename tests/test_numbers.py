@@ -9,7 +9,7 @@ import pytest
 from synthproxy.preset_encoders import ENCODERS
 from synthproxy.synths import get_synth
 from synthproxy.tables import METRICS, PAPER
-from synthproxy.training import SynthProxy, checkpoint_folder
+from synthproxy.proxies import SynthProxy, checkpoint_folder, trained_encoders
 
 ROOT = Path(__file__).parent.parent
 SYNTHS = ("dexed", "amsynth", "faust_poly")
@@ -33,7 +33,7 @@ def rows_of(markdown: str) -> list[list[str]]: # cells of every table row, marks
 @pytest.mark.parametrize("split", ["synthetic", "handcrafted"])
 def test_main_tables(reports, split):
     header, *rows = rows_of((FOLDER / f"table_{split}.md").read_text())
-    assert header[2:] == list(METRICS.values()) and [row[:2] for row in rows] == [[s, e] for s in sorted(SYNTHS) for e in ENCODERS]
+    assert header[2:] == list(METRICS.values()) and [row[:2] for row in rows] == [[s, e] for s in sorted(SYNTHS) for e in trained_encoders(s, "cpu")]
     table = pd.read_csv(FOLDER / f"table_{split}.csv").set_index(["synth", "encoder"])
     latex = (FOLDER / f"table_{split}.tex").read_text()
     for synth, encoder, *cells in rows:
@@ -54,22 +54,25 @@ def test_the_table_beside_the_paper(reports):
 
 
 def test_the_readme(reports):
-    text, found = (ROOT / "README.md").read_text(), 0
+    text, found = (ROOT / "README.md").read_text(), []
     for cells in rows_of(text):
         if cells[0] in ENCODERS: # the table of Dexed
-            keys = ("validation", "mrr_512"), ("synthetic", "mrr"), ("handcrafted", "mrr"), ("handcrafted", "p2a_recall_10")
-            assert cells[1:5] == [f"{reports['dexed', cells[0], *key][0]:.3f}" for key in keys]
-            seconds = SynthProxy.from_pretrained(checkpoint_folder("dexed", "cpu", cells[0])).config["seconds"]
+            keys = [("validation", "mrr_512"), ("synthetic", "mrr"), *(("handcrafted", k) for k in ("mrr", "p2a_recall_1", "p2a_recall_10"))]
+            assert cells[1:6] == [f"{reports['dexed', cells[0], *key][0]:.3f}" for key in keys]
+            card = SynthProxy.from_pretrained(checkpoint_folder("dexed", "cpu", cells[0])).config
             paper = PAPER[(PAPER.synth == "dexed") & (PAPER.encoder == cells[0])].mrr_512
-            assert cells[5:] == [f"{seconds / 60:.0f}", f"{paper.item():.3f}" if len(paper) else "-"]
-            found += 1
+            assert cells[6:] == [f"{card['data']['rows']:,}", f"{card['seconds'] / 60:.0f}", f"{paper.item():.3f}" if len(paper) else "-"]
+            found.append(("dexed", cells[0]))
         elif cells[0] in SYNTHS: # the other synths
             encoder, keys = cells[1].split(",")[0], (("validation", "mrr_512"), ("synthetic", "mrr"))
             assert cells[3:5] == [f"{reports[cells[0], encoder, *key][0]:.3f}" for key in keys]
             assert cells[5].startswith(f"{reports[cells[0], encoder, 'handcrafted', 'mrr'][0]:.3f} (")
-            assert int(cells[2].replace(",", "")) == SynthProxy.from_pretrained(checkpoint_folder(cells[0], "cpu", encoder)).config["data"]["rows"]
-            found += 1
-    assert found == len(ENCODERS) + 4
+            assert cells[6] == f"{reports[cells[0], encoder, 'handcrafted', 'p2a_recall_10'][0]:.3f}"
+            data = SynthProxy.from_pretrained(checkpoint_folder(cells[0], "cpu", encoder)).config["data"]
+            assert cells[2] == f"{data['rows']:,} {data['distribution']}"
+            found.append((cells[0], encoder))
+    assert [e for s, e in found if s == "dexed"] == [e for e in ENCODERS if e in trained_encoders("dexed", "cpu")]
+    assert {s for s, _ in found} == set(SYNTHS) and ("amsynth", "opsnap") in found and len(set(found)) == len(found)
 
 
 def test_the_results_file_agrees_with_the_reports(reports):

@@ -6,7 +6,8 @@ import torch
 from synthproxy.operators import MOMENTS_S, algorithms, operator_columns, operator_modules, pitch_envelope, same_sound
 from synthproxy.preset_encoders import ModuleGraph, build_encoder, table_modules
 from synthproxy.plugins import get_renderer
-from synthproxy.rendering import Note, rms
+from synthproxy.notes import Note
+from synthproxy.rendering import rms
 from synthproxy.synths import Parameter, Synth, get_synth, sample
 
 DEXED = get_synth("dexed")

@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from synthproxy import tables
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -63,7 +65,7 @@ def test_a_failed_step_says_so_and_stays_stale(dodo, tmp_path, capsys):
 
 def test_modules_are_followed(dodo):
     names = {path.stem for path in dodo.modules_of(ROOT / "nbs" / "05_eval.ipynb")} | {path.stem for path in dodo.modules_of(ROOT / "synthproxy" / "metrics.py")}
-    assert {"training", "datasets", "plugins", "synths", "project"} <= names and "umaps" not in names
+    assert {"proxies", "datasets", "plugins", "synths", "project"} <= names and "umaps" not in names
 
 
 def status(*given: str) -> subprocess.CompletedProcess:
@@ -82,3 +84,36 @@ def test_status_names_what_is_left_out(monkeypatch):
     assert wrong.returncode != 0 and "did you mean 'smoke'?" in wrong.stdout + wrong.stderr
     monkeypatch.setenv("SYNTHPROXY_WEIGHTS", "")
     assert "missing: weights of mn04" in status("profile=cpu", "synth=dexed").stdout
+
+
+def test_a_profile_without_handcrafted_presets_has_its_other_tables(tmp_path):
+    results = tables.read_results("cpu")
+    without = results[results.split != "handcrafted"]
+    assert tables.main_table(without, "handcrafted").empty and tables.show_table(tables.main_table(without, "handcrafted")).empty
+    written = {path.name for path in tables.save_tables(without, "cpu", tmp_path)}
+    assert written == {f"table_{what}.{suffix}" for what in ("synthetic", "paper") for suffix in ("csv", "md", "tex")} == {path.name for path in tmp_path.iterdir()}
+    one = results[(results.synth != "amsynth") | (results.split != "handcrafted")] # one synth without, others with
+    assert "amsynth" in set(tables.main_table(one, "synthetic").synth) and set(tables.main_table(one, "handcrafted").synth) == {"dexed", "faust_poly"}
+
+
+def test_presets_of_ones_own_are_one_parameter(dodo, tmp_path, monkeypatch):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "bank.syx").write_bytes(b"\xf0\xff") # no text
+    write_notebook(tmp_path / "nbs" / "03_datasets.ipynb", "1")
+    for name in ("04_training", "05_eval", "06_umap", "06_map", "06_candidates", "06_tables", "08_hpo"):
+        write_notebook(tmp_path / "nbs" / f"{name}.ipynb", "1")
+    monkeypatch.setattr(dodo, "VOICES", folder)
+    first = dodo.steps()[0]
+    assert first.name == "03_datasets_dexed" and first.parameters["voices"] == str(folder) and first.reads == [folder / "bank.syx"]
+    assert not any("voices" in step.parameters for step in dodo.steps()[1:])
+    key = first.key()
+    (folder / "bank.syx").write_bytes(b"\xf0\xfe")
+    assert first.key() != key
+
+
+def test_wrong_folders_of_presets_are_one_clear_error(tmp_path):
+    wrong = status("profile=smoke", "synth=dexed", f"voices={tmp_path / 'nowhere'}")
+    assert wrong.returncode != 0 and "nowhere is not there: expected a folder of presets of dexed" in wrong.stdout + wrong.stderr
+    every = status("profile=smoke", "synth=all", f"voices={tmp_path}")
+    assert every.returncode != 0 and "holds presets of one synth: name it" in every.stdout + every.stderr

@@ -1,9 +1,17 @@
 """Where training presets come from, and what is kept away from them."""
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from synthproxy.datasets import Recipe, generate, make_rows, recipe_prior
-from synthproxy.priors import NEAR, PRESETS_VARIABLE, SHARES, Prior, dexed_cartridges, differing, get_prior, have_voices
+from synthproxy.datasets import Dataset, Recipe, generate, import_presets, make_rows, profile_recipe, recipe_prior
+from synthproxy.presets import read_presets
+from synthproxy.priors import (PRESETS_VARIABLE, SHARES, VOICES_FILE, Prior, dexed_cartridges, describe_prior, differing, families, find_voices, get_prior,
+                               have_voices, near, read_voices, split_presets)
+from synthproxy.project import data_folder
 from synthproxy.synths import get_synth, row_generator, sample, to_dx7, validate
 
 DEXED = get_synth("dexed")
@@ -55,18 +63,18 @@ def test_differing_counts_audible_parameters():
 
 
 def test_nothing_near_the_held_out_is_allowed(prior):
-    near = prior.held_out.copy()
-    near[:, 20:20 + NEAR] = prior.voices[:5, 20:20 + NEAR]
-    assert not prior.allowed(near).any() and prior.allowed(sample(DEXED, 50, seed=9)).all()
+    close, most = prior.held_out.copy(), near(DEXED)
+    close[:, 20:20 + most] = prior.voices[:5, 20:20 + most]
+    assert not prior.allowed(close).any() and prior.allowed(sample(DEXED, 50, seed=9)).all()
 
 
 def test_a_prior_dataset_keeps_away_from_the_test_set(cartridges, tmp_path):
     recipe = Recipe("dexed", "mel128", rows=96, seed=11, distribution="prior", shard_rows=64)
     dataset = generate(recipe, tmp_path / "a", workers=2, chunk_rows=16)
     described, prior = dataset.manifest["made_from"]["prior"], recipe_prior("prior", "dexed")
-    assert described["shares"] == SHARES["prior"] and described["near"] == NEAR and described["voices"] == len(prior.voices) < len(cartridges)
-    assert differing(DEXED, prior.voices, prior.held_out).min() > NEAR and len(prior.held_out) == described["held_out"] == 423
-    assert differing(DEXED, dataset.presets, prior.held_out).min() > NEAR
+    assert described["shares"] == SHARES["prior"] and described["near"] == near(DEXED) == 20 and described["voices"] == len(prior.voices) < len(cartridges)
+    assert differing(DEXED, prior.voices, prior.held_out).min() > near(DEXED) and len(prior.held_out) == described["held_out"] == 423
+    assert differing(DEXED, dataset.presets, prior.held_out).min() > near(DEXED)
     again, _ = make_rows(recipe, range(40, 44)) # in another chunk
     assert np.array_equal(again["presets"], dataset.read("presets", 40, 44))
     with pytest.raises(ValueError, match="holds another dataset: distribution is prior, not uniform"):
@@ -90,3 +98,91 @@ def test_missing_and_wrong_cartridges_are_one_clear_error(tmp_path, monkeypatch)
         dexed_cartridges()
     with pytest.raises(ValueError, match="unknown distribution 'priors'.*did you mean 'prior'"):
         Recipe("dexed", "mel128", rows=1, seed=0, distribution="priors")
+
+
+BANKS = Path("/usr/share/amsynth/banks")
+AMSYNTH = get_synth("amsynth")
+
+
+def test_banks_of_one_author_are_one_family():
+    assert families(["BriansBank07.amSynth.bank:3", "briansbank22.bank:0", "amsynth_factory.bank:1", "dx7_roms.dx7:5", "a1.syx:0"]).tolist() == [
+        "briansbank", "briansbank", "amsynth", "dx7", "a1"]
+
+
+@pytest.mark.parametrize(("sizes", "test"), [
+    ({"brian": 2632, "patrik": 637, "factory": 26}, ["patrik"]), ({"a": 50, "b": 50}, ["a"]), ({"a": 90, "b": 6, "c": 5}, ["b", "c"]),
+    ({"one": 100}, []), ({"one": 100, "tiny": 2}, []), ({"only": 1}, [])])
+def test_whole_families_are_tested_where_they_are_of_a_fair_size(sizes, test):
+    sources = [f"{name}.json:{i}" for name, size in sizes.items() for i in range(size)]
+    learn, tested, report = split_presets(np.arange(len(sources), dtype=float)[:, None], sources)
+    assert report == {"rule": "whole families" if test else "every fifth preset", "families": dict(sorted(sizes.items())), "test": test}
+    assert sorted([*learn, *tested]) == list(range(len(sources)))
+    assert set(families([sources[i] for i in tested])) == set(test) if test else tested.tolist() == list(range(0, len(sources), 5))
+
+
+def test_equal_presets_never_straddle_the_split():
+    presets = np.repeat(np.arange(20.), 2)[:, None]
+    learn, tested, _ = split_presets(presets, [f"{'ab'[i % 2]}.json:{i}" for i in range(40)])
+    assert len(learn) + len(tested) == 20 and not set(presets[learn, 0]) & set(presets[tested, 0])
+    with pytest.raises(ValueError, match="no presets to split"):
+        split_presets(np.empty((0, 3)), [])
+
+
+def test_amsynths_prior_learns_from_two_authors_and_keeps_away_from_the_third():
+    shipped = Dataset(data_folder("amsynth", "cpu") / "handcrafted").verify()
+    assert set(families(shipped.manifest["sources"])) == set(shipped.manifest["split"]["test"]) == {"patriksbank"} and len(shipped) == 637
+    recipe = profile_recipe("amsynth", "cpu", "train")
+    prior = recipe_prior(recipe.distribution, "amsynth")
+    assert recipe.distribution == "prior" and recipe.rows == 12_288 and np.array_equal(prior.held_out, shipped.presets)
+    assert near(AMSYNTH) == 7 and differing(AMSYNTH, prior.voices, prior.held_out).min() > 7 and len(prior.voices) <= 2658
+    assert describe_prior(prior)["near"] == 7
+    assert [profile_recipe("amsynth", "cpu", split).distribution for split in ("validation", "test")] == ["uniform"] * 2
+
+
+@pytest.mark.skipif(not BANKS.is_dir(), reason="Debian's amsynth is not installed")
+def test_the_shipped_split_of_amsynth_is_what_the_banks_give():
+    read, shipped = read_presets("amsynth", BANKS), Dataset(data_folder("amsynth", "cpu") / "handcrafted")
+    learn, test, split = split_presets(read.presets, read.sources)
+    assert np.array_equal(read.presets[test], shipped.presets) and [read.names[i] for i in test] == shipped.names
+    assert np.array_equal(np.unique(read.presets[learn], axis=0), find_voices("amsynth"))
+    assert {k: shipped.manifest["split"][k] for k in split} == split
+    assert import_presets("amsynth", BANKS, shipped.folder, "mn04").manifest == shipped.manifest # the same presets: opened, not made again
+
+
+def write_presets(folder: Path, **families: np.ndarray) -> Path: # file name -> presets of faust_poly
+    synth = get_synth("faust_poly")
+    folder.mkdir(exist_ok=True)
+    for name, presets in families.items():
+        content = {f"{name} {i}": {p.name: float(p.values[int(x)] if p.categories else x) for p, x in zip(synth.used, preset)} for i, preset in enumerate(presets)}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_a_folder_of_ones_own_is_enough_for_a_prior(tmp_path):
+    synth = get_synth("faust_poly")
+    folder = write_presets(tmp_path / "mine", bob=sample(synth, 30, seed=1), eve=sample(synth, 8, seed=2))
+    prior = get_prior("prior", "faust_poly", voices=folder)
+    assert len(prior.held_out) == 8 and 0 < len(prior.voices) <= 30 and differing(synth, prior.voices, prior.held_out).min() > near(synth) == 4
+    given = get_prior("prior", "faust_poly", prior.held_out[:2], folder)
+    assert len(given.held_out) == 2 and len(given.voices) > 30
+    with pytest.raises(ValueError, match="no voices to learn from for 'faust_poly': name a folder of its presets"):
+        get_prior("prior", "faust_poly")
+    with pytest.raises(ValueError, match="none of 2 voices differs in more than 4 parameters"):
+        get_prior("prior", "faust_poly", prior.voices, prior.voices[:2])
+
+
+def test_damaged_voices_are_one_clear_error(tmp_path):
+    folder = Path(shutil.copytree(data_folder("amsynth", "cpu") / "handcrafted", tmp_path / "set"))
+    assert len(read_voices(folder, "amsynth")) == 2658
+    path = folder / VOICES_FILE
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"voices.safetensors: no readable voices \(its sha256 is not the one in manifest.json"):
+        read_voices(folder, "amsynth")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["voices"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="voices.safetensors: no readable voices"):
+        read_voices(folder, "amsynth")
+    path.unlink()
+    with pytest.raises(ValueError, match="voices.safetensors: no readable voices"):
+        read_voices(folder, "amsynth")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from synthproxy.plugins import get_renderer
-from synthproxy.rendering import DexedRenderer, Note, carrier_bound, render_voices, rms
+from synthproxy.notes import Note
+from synthproxy.rendering import DEXED_GAIN, DexedRenderer, block_dc, carrier_bound, render_voices, rms
 from synthproxy.synths import from_dx7, from_uniform, sample, to_dx7
 
 RENDERER = DexedRenderer()
@@ -60,7 +61,7 @@ def test_level_is_the_plugins_and_the_end_is_silent():
     engine.load_patch(voice)
     raw = engine.render(60, 100, 2.0, 5.0)
     assert audio.shape == (1, 160_000) and audio[0, -1] == 0
-    assert np.array_equal(audio[0, :150_000], raw[:150_000] / 8)
+    assert np.array_equal(audio[0, :150_000], block_dc(raw[None, :150_000] / 8, 32_000)[0])
 
 
 def test_the_bound_refuses_nothing_of_an_empty_batch():
@@ -84,3 +85,38 @@ def test_projected_voices_render_as_their_presets():
     presets = sample(SYNTH, 3, seed=8)
     assert np.array_equal(from_dx7(SYNTH, to_dx7(SYNTH, presets)), presets)
     assert np.array_equal(render_voices(to_dx7(SYNTH, presets)), RENDERER.render(presets))
+
+
+def test_the_dc_blocker_is_its_formula():
+    x = np.random.default_rng(0).normal(size=(2, 500))
+    r, y = 1 - 126 / 44_100, np.zeros((2, 500))
+    for n in range(500):
+        y[:, n] = x[:, n] - (x[:, n - 1] if n else 0) + r * (y[:, n - 1] if n else 0)
+    np.testing.assert_allclose(block_dc(x, 44_100), y, atol=1e-6)
+    step = block_dc(np.ones((1, 3)), 32_000)[0]
+    np.testing.assert_allclose(step, [1, 1 - 126 / 32_000, (1 - 126 / 32_000) ** 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [22_050, 32_000, 48_000])
+def test_the_dc_blocker_lifts_nothing_above_the_bound(rate):
+    "The bound is multiplied by 2 / (1 + r), the filter's largest gain; the highest frequency nearly reaches it."
+    most = 1 / (1 - 63 / rate)
+    worst = np.tile([1.0, -1.0], 20_000)[None]
+    assert 0.9999 * most < rms(block_dc(worst, rate))[0] <= most * (1 + 1e-6)
+    noise = np.random.default_rng(1).normal(size=(20, 5_000))
+    assert (rms(block_dc(noise, rate)) <= rms(noise) * most).all()
+
+
+def test_some_presets_are_loud_by_an_offset_alone():
+    presets = sample(SYNTH, 1500, seed=8)
+    presets = presets[RENDERER.rms_bound(presets) > .01]
+    audio = RENDERER.render(presets)
+    offset = np.stack([_bare(voice) for voice in to_dx7(SYNTH, presets)])
+    loud, without = rms(audio) > .01, rms(offset) > .01
+    assert 2 <= (without & ~loud).sum() <= .2 * without.sum() and not (loud & ~without).sum() > .02 * loud.sum()
+
+
+def _bare(voice: np.ndarray) -> np.ndarray: # (T,) as the engine plays it, at the plug-in's level
+    engine = dexed.DexedSynth(32_000)
+    engine.load_patch(dexed.Patch.from_sysex(voice.tobytes()))
+    return engine.render(60, 100, 2.0, 5.0)[:160_000] * DEXED_GAIN

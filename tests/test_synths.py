@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import dexed
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -62,14 +64,92 @@ def test_a_wrong_value_is_named(change, message):
         validate(DEXED, preset)
 
 
-def test_a_table_that_makes_no_sense_is_refused(tmp_path):
-    header = "name,type,default,low,high,values,weights,steps,address,used\n"
-    (tmp_path / "odd.csv").write_text(header + "knob,nmu,0,0,1,,,,0,1\n")
-    with pytest.raises(ValueError, match="parameter 'knob': type 'nmu'"):
+HEADER = "name,type,default,low,high,values,weights,steps,address,used,rounding,read_high,file_low,file_high"
+
+
+@pytest.mark.parametrize(("table", "message"), [
+    (HEADER + "\nknob,nmu,0,0,1,,,,0,1,,,,", "parameter 'knob': type 'nmu'"),
+    (HEADER + "\nknob,cat,0,0,1,0 1,.5,,0,1,,,,", "parameter 'knob': 2 values and 1 weights"),
+    (HEADER + "\nknob,cat,0,0,1,,,,0,1,,,,", "parameter 'knob': 0 values and 0 weights"),
+    (HEADER + "\nknob,num,0,0,loud,,,,0,1,,,,", "parameter 'knob': high is 'loud', expected a finite number"),
+    (HEADER + "\nknob,num,nan,0,1,,,,0,1,,,,", "parameter 'knob': default is 'nan', expected a finite number"),
+    (HEADER + "\nknob,num,0,0,inf,,,,0,1,,,,", "parameter 'knob': high is 'inf'"),
+    (HEADER + "\nknob,num,,0,1,,,,0,1,,,,", "parameter 'knob': default is ''"),
+    (HEADER + "\nknob,num,2,0,1,,,,0,1,,,,", "parameter 'knob': default 2, expected a number in"),
+    (HEADER + "\nknob,num,0,.5,.2,,,,0,1,,,,", r"parameter 'knob': type 'num' in \[0.5, 0.2\]"),
+    (HEADER + "\nknob,num,0,0,1,,,,0,1,,.5,,", "parameter 'knob': type 'num' in .* read in"),
+    (HEADER + "\nknob,cat,0,0,1,0 2,,,0,1,,,,", "parameter 'knob': values .* expected numbers in"),
+    (HEADER + "\nknob,cat,0,0,1,0 x,,,0,1,,,,", "parameter 'knob': values is 'x'"),
+    (HEADER + "\nknob,cat,0,0,1,0 0 1,,,0,1,,,,", "parameter 'knob': values .* in ascending order, each once"),
+    (HEADER + "\nknob,bin,0,0,1,0 .5,,,0,1,,,,", "parameter 'knob': values .* expected 0 1"),
+    (HEADER + "\nknob,cat,0,0,1,0 1,0 0,,0,1,,,,", "parameter 'knob': weights"),
+    (HEADER + "\nknob,cat,0,0,1,0 1,-1 2,,0,1,,,,", "parameter 'knob': weights"),
+    (HEADER + "\nknob,num,0,0,1,,,0,0,1,,,,", "parameter 'knob': steps is '0', expected an integer from 1"),
+    (HEADER + "\nknob,num,0,0,1,,,-3,0,1,,,,", "parameter 'knob': steps is '-3'"),
+    (HEADER + "\nknob,num,0,0,1,,,1.5,0,1,,,,", "parameter 'knob': steps is '1.5'"),
+    (HEADER + "\nknob,num,0,0,1,,,,0,yes,,,,", "parameter 'knob': used is 'yes', expected 0 or 1"),
+    (HEADER + "\nknob,num,0,0,1,,,,0,1,,,,\nknob,num,0,0,1,,,,0,1,,,,", "parameter 'knob' in row 1: expected a name that no"),
+    (HEADER + "\n,num,0,0,1,,,,0,1,,,,", "parameter '' in row 1"),
+    (HEADER + "\nknob,num,0", "parameter 'knob' in row 1: more or fewer fields"),
+    (HEADER + "\nknob,num,0,0,1,,,,0,1,,,,,7", "parameter 'knob' in row 1: more or fewer fields"),
+    (HEADER + "\nknob,cat,0,0,1,0 1,,,0,1,trunc 2,,,", "parameter 'knob': rounding 'trunc 2', expected floor"),
+    (HEADER + "\nknob,cat,0,0,1,0 1,,,0,1,floor,,,", "parameter 'knob': rounding 'floor'"),
+    (HEADER + "\nknob,cat,0,0,1,0 1,,,0,1,floor 0,,,", "parameter 'knob': rounding 'floor 0'"),
+    (HEADER + "\nknob,num,0,0,1,,,,0,1,floor 2,,,", "parameter 'knob': rounding 'floor 2' without values"),
+    (HEADER + "\nknob,cat,0,0,1,0 .4 1,,,0,1,floor 2,,,", "parameter 'knob': rounding 'floor 2' makes steps"),
+    (HEADER + "\nknob,num,0,0,1,,,,0,1,,,5,5", "parameter 'knob': file_low and file_high are both 5"),
+    ("name,type\nknob,num", "no column default, low, high"), ("", "no column name"), (HEADER, "no column name"),
+    (HEADER + '\nknob,num,0,0,1,,,,"0,1,,,,', "odd.csv: "), ("\0\0", "odd.csv: "),
+])
+def test_a_table_that_makes_no_sense_is_refused(tmp_path, table, message):
+    (tmp_path / "odd.csv").write_text(table)
+    with pytest.raises(ValueError, match=f"odd.csv: .*{message}" if "odd" not in message else message):
         Synth.from_csv(tmp_path / "odd.csv")
-    (tmp_path / "odd.csv").write_text(header + "knob,cat,0,0,1,0 1,.5,,0,1\n")
-    with pytest.raises(ValueError, match="parameter 'knob': 2 values and 1 weights"):
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_table_of_any_bytes_is_a_value_error(tmp_path, content):
+    (tmp_path / "odd.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="odd.csv"):
         Synth.from_csv(tmp_path / "odd.csv")
+
+
+def test_a_folder_of_tables_is_there_or_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "blip_two.csv").write_text(HEADER + "\nknob,num,0,0,1,,,,0,1,,,,\n")
+    monkeypatch.setenv("SYNTHPROXY_SPECS", "~/own")
+    assert "blip_two" in list_synths() and len(get_synth("blip_two")) == len(Synth.from_csv("~/own/blip_two.csv")) == 1
+    monkeypatch.setenv("SYNTHPROXY_SPECS", "~/mine")
+    for call in (list_synths, lambda: get_synth("blip_three")):
+        with pytest.raises(ValueError, match="SYNTHPROXY_SPECS=~/mine is no folder"):
+            call()
+
+
+def test_the_step_is_the_engines():
+    parameters = {p.name: p for p in get_synth("talnm").parameters}
+    octave = parameters["transpose"] # int(value * 3.00001): -12, 0, 12, 24
+    given = np.array([0, .333, .3334, .5, .6, .664, .67, .75, .999, 1.0])
+    assert octave.snap(given).tolist() == [0, 0, .5, .5, .5, .5, .75, .75, .75, 1]
+    assert replace(octave, rounding="").snap(given).tolist() == [0, .5, .5, .5, .5, .75, .75, .75, 1, 1]
+    wave = parameters["lfo_1_waveform"] # int(value * 5.000001); the paper draws no .8
+    assert wave.snap(np.array([0, .19, .2, .39, .4, .59, .6, .79, .99, 1.0])).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    chorus = parameters["chorus_1_enable"] # on above zero
+    assert chorus.snap(np.array([0, 1e-4, .3, 1.0])).tolist() == [0, 1, 1, 1]
+    assert wave.engine_step(np.array(wave.values)).tolist() == [0, 1, 2, 3, 5]
+
+
+def test_presets_may_hold_more_than_is_drawn():
+    synth = get_synth("talnm")
+    column = synth.names.index("reverb_decay")
+    assert sample(synth, 500)[:, column].max() <= .6
+    preset = sample(synth, 1)
+    preset[0, column] = .9
+    assert decode(synth, encode(synth, validate(synth, preset)))[0, column] == np.float32(.9)
+    preset[0, column] = 1.1
+    with pytest.raises(ValueError, match=r"'reverb_decay' is 1.1, expected a number in \[0, 1\]; the nearest is 1"):
+        validate(synth, preset)
 
 
 def _bank() -> bytearray:
@@ -78,8 +158,14 @@ def _bank() -> bytearray:
 
 
 @pytest.mark.parametrize(("damage", "message"), [
-    (lambda b: b[:-1], "4103 bytes, expected 4104"),
-    (lambda b: b + b"\0", "4105 bytes, expected 4104"),
+    (lambda b: b[:-1], "byte 0: the message has no end, expected f7"),
+    (lambda b: b[:-2], "byte 0: checksum missing"),
+    (lambda b: b[:-200], "byte 0: a message of 3898 bytes, expected 4096: it is cut"),
+    (lambda b: b + b"\0", "byte 4104: 1 bytes that are no voices"),
+    (lambda b: b + b[:-2] + bytes([b[-2] ^ 8, 0xF7]), "byte 4104: checksum"),
+    (lambda b: b"junk" + b, "byte 0: 4 bytes that are no voices"),
+    (lambda b: bytes(4096), "not voices: 32 of 32 records are all zeros"),
+    (lambda b: b[6:-2].replace(b[106:108], b"\x90\x90", 1), "1 of 32 records are not voices"),
     (lambda b: b[:500] + bytes([b[500] ^ 4]) + b[501:], "checksum"),
     (lambda b: b[:3] + b"\1" + b[4:], "begins with"),
     (lambda b: b[6:-1], "4097 bytes, expected a .syx file"),

@@ -1,5 +1,6 @@
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from safetensors.torch import load_file, save_file
 from synthproxy.datasets import Recipe, generate
 from synthproxy.preset_encoders import ENCODERS, build_encoder, count_weights
 from synthproxy.synths import get_synth, sample
-from synthproxy.training import STATE, SynthProxy, TrainConfig, pick_device, rate_at, train, train_config
+from synthproxy.windows import listen
+from synthproxy.proxies import SynthProxy
+from synthproxy.training import STATE, TrainConfig, pick_device, rate_at, train, train_config
 
 PAPER_COUNTS = { # paper, 192 outputs; None: see nbs/02_preset_encoders.ipynb
     "dexed": [4_884_672, 6_167_232, 6_014_464, 7_073_856, 4_824_768],
@@ -137,3 +140,61 @@ def test_names_are_checked():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no GPU here"):
             pick_device("cuda")
+
+
+@pytest.mark.parametrize(("field", "value", "message"), [
+    ("dims", 10**12, "field dims is 1000000000000, expected int from 1 to 16,384"), ("dims", "192", "field dims is '192', expected int"),
+    ("encoder", "opgraf", "did you mean 'opgraph'"), ("encoder", ["opgraph"], "field encoder is"), ("synth", "../../etc", "unknown synth"),
+    ("table_sha256", None, "field table_sha256 is None"), ("encoder_size", "huge", "unknown encoder_size")])
+def test_a_card_that_cannot_be_is_one_error(through, tmp_path, field, value, message):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((through / name).read_bytes())
+    card = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(card | {field: value}))
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        SynthProxy.from_pretrained(tmp_path)
+    assert "config.json" in str(caught.value) and "again" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"a":' * 5_000 + "1" + "}" * 5_000, "\x00\xff"])
+def test_a_card_that_is_no_json_is_one_error(through, tmp_path, text):
+    (tmp_path / "model.safetensors").write_bytes((through / "model.safetensors").read_bytes())
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="config.json: no readable JSON object"):
+        SynthProxy.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 64, (10**15).to_bytes(8, "little") + b"{}"])
+def test_damaged_weights_are_one_error(through, tmp_path, content):
+    (tmp_path / "config.json").write_bytes((through / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match="not the weights of a hn_oh"):
+        SynthProxy.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["module", "role"])
+def test_a_checkpoint_is_refused_where_the_structure_differs(through, tmp_path, column):
+    "Editing a module or a role changes what a checkpoint computes, though not what the synth plays."
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((through / name).read_bytes())
+    synth = get_synth("dexed")
+    edited = replace(synth, parameters=(replace(synth.parameters[4], **{column: "other"}), *synth.parameters[:4], *synth.parameters[5:]))
+    assert replace(synth).table_hash == synth.table_hash and edited.structure_hash != synth.structure_hash
+    card = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(card | {"structure_sha256": edited.structure_hash}))
+    with pytest.raises(ValueError, match="a column 'module' or 'role' differs"):
+        SynthProxy.from_pretrained(tmp_path)
+
+
+def test_single_windows_are_learned_too(sets, tmp_path):
+    "An encoder that listens, told of windows: resumed with the same windows only."
+    train_set, validation = sets
+    config = TrainConfig("opsnap", "small", batch_size=32, learning_rate=1e-3, epochs=(1,), warmup_steps=1, windows=3.0)
+    windows = listen(train_set, build_encoder("opsnap", "dexed", 1, "small").windows, tmp_path / "windows", 32)
+    told = train(config, train_set, validation, tmp_path / "told", "cpu", windows)
+    plain = train(replace(config, windows=0.0), train_set, validation, tmp_path / "plain", "cpu")
+    assert told.config["data"]["windows_sha256"] and "windows_sha256" not in plain.config["data"]
+    presets = sample(get_synth("dexed"), 3)
+    assert not np.allclose(told.embed(presets), plain.embed(presets))
+    with pytest.raises(ValueError, match="other data"):
+        train(config, train_set, validation, tmp_path / "told", "cpu")

@@ -37,6 +37,7 @@ def notebook_page(path: Path) -> None:
                 continue
         else:
             cell.source = re.sub(r"\$\$(.+?)\$\$", lambda m: convert(m[1], display="block"), cell.source, flags=re.S) # no script needed to show it
+            cell.source = re.sub(r"\]\((\w+)\.ipynb(#[^)]*)?\)", r"](\1.html\2)", cell.source)
         cell.source = cell.source.replace("](../results/", "](results/")
         kept.append(cell)
     notebook.cells = kept
@@ -73,7 +74,7 @@ def first_page() -> None:
 def make_maps(folder: Path) -> None:
     "The interactive maps of synths that have hand-crafted presets and an engine here; they are too large to be committed."
     for synth in RENDERERS:
-        there = has_handcrafted(synth, "cpu") and not (synth in PLUGINS and preflight(synth))
+        there = has_handcrafted(synth, "cpu") and not (synth in PLUGINS and preflight(synth, measure=False).problem)
         if there and not (folder / f"map_{synth}.html").is_file():
             write_map(synth, "cpu")
 

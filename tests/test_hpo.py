@@ -1,0 +1,108 @@
+"""Studies: the same trials whether or not they were stopped, and the table that training reads."""
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import synthproxy.hpo as hpo
+from synthproxy.datasets import Recipe, generate
+from synthproxy.training import TUNED, read_tuned, train_config
+
+CONFIG = hpo.StudyConfig("dexed", "smoke", "hn_oh", "network", rows=96, epochs=2, seed=3, spread=3)
+TRIALS = 6 # four from the quasi-random start or before it, two that the past decides
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    return {split: generate(Recipe("dexed", "mel128", rows, seed), folder / split) for split, rows, seed in (("train", 96, 500), ("validation", 512, 401))}
+
+
+@pytest.fixture
+def small(sets, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(hpo, "get_dataset", lambda synth, profile, split: sets[split])
+
+
+def outcome(study) -> pd.DataFrame: # what does not depend on the machine
+    return hpo.trials_table(study, CONFIG).drop(columns=["seconds", "hardware", "commit"])
+
+
+def test_a_study_that_was_killed_and_resumed_has_the_same_trials(small, sets, tmp_path):
+    through = outcome(hpo.run_study(CONFIG, tmp_path / "through.db", TRIALS))
+    assert len(through) == TRIALS and through.trial.tolist() == list(range(TRIALS)) and through.value.between(0, 1).all()
+    mark, storage = tmp_path / "mark", tmp_path / "killed.db"
+    code = (f"import time, pathlib, synthproxy.hpo as h; from synthproxy.datasets import Dataset\n"
+            f"folders = {({split: str(s.folder) for split, s in sets.items()})!r}\n"
+            f"h.get_dataset = lambda synth, profile, split: Dataset(folders[split])\n"
+            f"curve = h.validation_curve\n"
+            f"def slow(*given):\n"
+            f"    for value in curve(*given):\n"
+            f"        yield value\n"
+            f"        if pathlib.Path({str(mark)!r}).is_file(): time.sleep(60)\n" # in the middle of a trial, to be killed there
+            f"h.validation_curve = slow\n"
+            f"h.run_study(h.{CONFIG!r}, {str(storage)!r}, 4)\n"
+            f"pathlib.Path({str(mark)!r}).touch()\n"
+            f"h.run_study(h.{CONFIG!r}, {str(storage)!r}, {TRIALS})")
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    while not mark.is_file() and process.poll() is None:
+        time.sleep(.05)
+    while process.poll() is None and not [t for t in hpo.open_study(CONFIG, storage).trials if t.state.name == "RUNNING" and t.intermediate_values]:
+        time.sleep(.1)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+    resumed = hpo.run_study(CONFIG, storage, TRIALS)
+    pd.testing.assert_frame_equal(outcome(resumed), through)
+    assert [t.state.name for t in resumed.trials].count("FAIL") == 1 # the one that was killed: begun anew
+
+
+def test_a_study_is_refused_where_it_differs(small, tmp_path):
+    hpo.open_study(CONFIG, tmp_path / "study.db")
+    with pytest.raises(ValueError, match="holds a study with another epochs; name another storage"):
+        hpo.open_study(hpo.replace(CONFIG, epochs=3), tmp_path / "study.db")
+    for wrong in ({}, {"trials": -1}, {"trials": 2, "workers": 0}):
+        with pytest.raises(ValueError, match="expected trials or minutes, and at least one worker"):
+            hpo.run_study(CONFIG, tmp_path / "study.db", **wrong)
+    with hpo.FileLock(tmp_path / "study.db.lock"), pytest.raises(ValueError, match="another process runs this study"):
+        hpo.run_study(CONFIG, tmp_path / "study.db", 1)
+
+
+def test_trials_are_kept_beside_those_of_other_studies(small, tmp_path):
+    study = hpo.run_study(CONFIG, tmp_path / "study.db", 2)
+    table, path = hpo.trials_table(study, CONFIG), tmp_path / "hpo.csv"
+    hpo.save_trials(table.assign(encoder="tfm", pool="mean"), path)
+    hpo.save_trials(table.assign(value=0), path)
+    hpo.save_trials(table, path)
+    whole = pd.read_csv(path)
+    assert whole.groupby("encoder").size().to_dict() == {"hn_oh": 2, "tfm": 2} and whole.columns[-1] == "commit"
+    assert whole[whole.encoder == "hn_oh"].value.tolist() == table.value.tolist()
+
+
+BEFORE = {"paper": {"mlp_oh": (512, 1.2e-2, 0, 0, True), "hn_oh": (512, 4e-3, 0, 0, True), "hn_pt": (512, 7e-3, 0, 0, True),
+                    "hn_ptgru": (512, 1.5e-3, 0, 0, False), "tfm": (256, 1e-3, 0, 0, False)}} # the paper's stay, whatever a study finds
+
+
+def test_the_tuned_table_is_the_papers_in_the_papers_size(tmp_path):
+    for encoder, expected in BEFORE["paper"].items():
+        tuned = read_tuned(encoder, "paper")
+        assert tuned[:5] == expected and not tuned.standardise and tuned.final_rate == 2e-6 and tuned.warmup_epochs is None
+        assert not train_config(encoder, "paper").standardise
+    path = tmp_path / "tuned.csv"
+    path.write_text("\n".join(TUNED.read_text().splitlines()[:2]) + "\n")
+    with pytest.raises(ValueError, match="no row for encoder tfm in size small"):
+        read_tuned("tfm", "small", path)
+
+
+@pytest.mark.parametrize("encoder", ["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "opgraph", "opsnap"])
+def test_what_ships_was_trained_with_the_table(encoder):
+    "Moving the numbers into a file changed none of them."
+    card = json.loads((Path(__file__).parent.parent / "data" / "dexed" / "cpu" / "checkpoints" / encoder / "config.json").read_text())
+    now, then = train_config(encoder, "cpu"), card["training"]
+    for name in ("contrastive", "windows", "standardise", "bfloat16", "final_rate"):
+        assert getattr(now, name) == then[name], name
+    assert now.learning_rate / now.batch_size ** .5 == pytest.approx(then["learning_rate"] / then["batch_size"] ** .5)

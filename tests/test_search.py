@@ -1,0 +1,238 @@
+"""From a sound to presets, the files and the page that come out, and what is done with bad input."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthproxy import search
+from synthproxy.audio_models import SAMPLE_RATE_HZ, get_audio_model
+from synthproxy.datasets import get_dataset
+from synthproxy.distances import DISTANCES, measure_sounds
+from synthproxy.plugins import RenderError
+from synthproxy.presets import read_presets
+from synthproxy.rendering import DexedRenderer, rms
+from synthproxy.search import SEARCH_NOTE, Audition, descend, find_key, load_target, make_pool, make_target, nearest, vary
+from synthproxy.search_page import find_presets, main, matches, search_page
+from synthproxy.similar import find_similar, unrelated, variations
+from synthproxy.synths import get_synth, sample, validate
+from synthproxy.proxies import SynthProxy
+from synthproxy.writers import WRITERS, dx7_name, write_presets
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+DEXED, RENDERER = get_synth("dexed"), DexedRenderer()
+
+
+@pytest.fixture(scope="module")
+def proxy() -> SynthProxy:
+    return SynthProxy.from_pretrained("dexed")
+
+
+@pytest.fixture(scope="module")
+def people():
+    return get_dataset("dexed", "cpu", "handcrafted")
+
+
+@pytest.fixture(scope="module")
+def pool(proxy, people):
+    return make_pool(proxy, people.presets[:80], people.names[:80], people.manifest["sources"][:80])
+
+
+@pytest.mark.parametrize(("rate", "channels", "gain"), [(8_000, 1, 1.0), (44_100, 2, .01), (96_000, 6, 3.0)])
+def test_a_target_of_any_rate_channels_and_level(tmp_path, rate, channels, gain):
+    seconds = np.arange(rate) / rate
+    tone = gain * .1 * (np.sin(2 * np.pi * 220 * seconds) + np.sin(2 * np.pi * 440 * seconds) / 2) * np.exp(-seconds)
+    soundfile.write(tmp_path / "a.wav", np.stack([tone] * channels, 1), rate, subtype="FLOAT")
+    target = load_target(tmp_path / "a.wav")
+    assert target.audio.shape == target.at_c.shape == (160_000,) and target.audio.dtype == np.float32
+    assert .01 <= rms(target.audio[None])[0] < 1 and target.note.pitch == 57
+    assert bool([text for text in target.said if "level" in text]) == (rms(np.pad(tone, (0, 4 * rate))[None])[0] < .01)
+
+
+def test_a_long_clipped_target_is_cut_and_said(tmp_path):
+    noise = np.clip(np.random.default_rng(0).normal(0, 1, 40 * 32_000), -.9, .9)
+    soundfile.write(tmp_path / "a.flac", noise, 32_000)
+    said = "; ".join(load_target(tmp_path / "a.flac").said)
+    assert "only the first 30 s of 40" in said and "clipped" in said and "cut to 5 s" in said and "no pitch found" in said
+
+
+@settings(max_examples=30, deadline=None)
+@given(content=st.binary(max_size=300))
+def test_any_bytes_are_a_sound_or_an_error(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("x") / "a.wav"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="a.wav: "):
+        load_target(path)
+
+
+@pytest.mark.parametrize("key", [54, 57, 60, 65])
+def test_the_key_is_found_whatever_the_octave(key):
+    seconds = np.arange(64_000) / 32_000
+    for octave in (-1, 0, 1):
+        hz = 440 * 2 ** ((key + 12 * octave - 69) / 12)
+        tone = sum(np.sin(2 * np.pi * hz * n * seconds) / n for n in range(1, 6))
+        assert find_key((.2 * tone).astype(np.float32)) == key
+
+
+def test_the_right_preset_comes_first_and_stages_never_worsen(proxy, pool, people, mn04_weights):
+    target = make_target(RENDERER.render(people.presets[[7]])[0])
+    found = search.search(target, pool, proxy, RENDERER, renders=2)
+    assert np.array_equal(found.presets[found.best(1)[0]], people.presets[7]) and found.distances.min() == 0
+    others = make_pool(proxy, people.presets[20:80], people.names[20:80], people.manifest["sources"][20:80])
+    found = search.search(target, others, proxy, RENDERER, renders=40)
+    stages = np.array(found.stages)
+    after = [found.distances[:1 + np.flatnonzero(stages == stage)[-1]].min() for stage in search.STAGES]
+    assert len(found.presets) == 40 and after[2] <= after[1] <= after[0] and after[2] < after[0]
+    assert len(np.unique(found.presets, axis=0)) == 40 # no preset is played twice
+    validate(DEXED, found.presets)
+    again = search.search(target, others, proxy, RENDERER, renders=40)
+    assert np.array_equal(again.presets, found.presets) # the same presets every time
+
+
+def test_a_preset_that_cannot_be_played_costs_one_render(pool, people):
+    class Picky(DexedRenderer):
+        def render(self, presets, note=SEARCH_NOTE):
+            if (presets == pool.presets[3]).all(1).any():
+                raise RenderError("no")
+            return super().render(presets, note)
+
+    model = get_audio_model("mel128")
+    audition = Audition(make_target(RENDERER.render(people.presets[[0]])[0]), Picky(), model, 6)
+    audition.play(pool.presets[:5], np.zeros((5, model.dims), np.float32), ["x"] * 5, "retrieval")
+    assert np.isinf(audition.distances).tolist() == [False, False, False, True, False] and audition.best(1)[0] == 0
+    assert len(matches(audition)) == 4
+
+
+def test_a_descent_comes_nearer(proxy, people):
+    starts, wanted = people.presets[:6], proxy.embed(people.presets[10:16])
+    before = np.abs(proxy.embed(starts) - wanted).mean(1)
+    found = descend(proxy, starts, wanted, steps=8)
+    validate(DEXED, found)
+    assert (np.abs(proxy.embed(found) - wanted).mean(1) <= before + 1e-6).all() and (found != starts).any()
+    categories = [i for i, p in enumerate(DEXED.used) if p.categories]
+    assert np.array_equal(found[:, categories], starts[:, categories])
+
+
+@pytest.mark.parametrize("synth", ["dexed", "amsynth", "faust_poly", "talnm"])
+def test_children_are_valid_presets(synth):
+    table = get_synth(synth)
+    parents = sample(table, 50, seed=1)
+    children = vary(table, parents, np.full(50, .3), np.random.default_rng(0), sample(table, 20, seed=2))
+    validate(table, children)
+    assert (children != parents).any(1).all()
+
+
+def test_a_million_presets_are_searched_exactly():
+    table = np.random.default_rng(0).random((1_000_000, 16), np.float32)
+    assert nearest(table[123_456], table, 1)[0] == 123_456
+
+
+@pytest.mark.parametrize(("synth", "ending"), [*WRITERS, ("diva", ".json")])
+def test_what_is_written_is_read_back(tmp_path, synth, ending):
+    presets, names = sample(get_synth(synth), 5, seed=4), ["a", "ünï <&> \"x\"", "", "c\nd", "a"]
+    read = read_presets(synth, write_presets(synth, tmp_path / f"x{ending}", presets, names), strict=True)
+    assert np.array_equal(read.presets[:5], presets)
+
+
+@settings(max_examples=50, deadline=None)
+@given(name=st.text(max_size=30))
+def test_a_name_of_ten_letters(name):
+    assert len(dx7_name(name)) == 10 and all(32 <= byte < 127 for byte in dx7_name(name))
+
+
+def test_the_command_end_to_end(tmp_path, people, mn04_weights, monkeypatch, capsys):
+    monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path / "cache"))
+    bank = write_presets("dexed", tmp_path / "bank.syx", people.presets[:30], people.names[:30])
+    soundfile.write(tmp_path / "target.wav", RENDERER.render(people.presets[[4]])[0], 32_000, subtype="FLOAT")
+    options = {"--bank": bank, "-o": tmp_path / "match.syx", "--html": tmp_path / "match.html", "--renders": 8, "--pool": 64, "--key": 60}
+    main([str(tmp_path / "target.wav"), *(str(word) for pair in options.items() for word in pair)])
+    lines = capsys.readouterr().out.splitlines()
+    assert people.names[4].strip() in lines[2] and lines[2].startswith("0.0000")
+    read = read_presets("dexed", tmp_path / "match.syx", strict=True)
+    assert len(read.presets) == 32 and np.array_equal(read.presets[0], people.presets[4]) and read.names[0].startswith("01 ")
+    assert (tmp_path / "match.syx").stat().st_size == 4104
+    check_page(tmp_path / "match.html")
+
+
+def check_page(path) -> None: # in a browser without network
+    if CHROMIUM is None:
+        pytest.skip("no Chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"])
+        opened, trouble = browser.new_context(offline=True, accept_downloads=True).new_page(), []
+        opened.on("console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None)
+        opened.on("requestfailed", lambda request: trouble.append(request.url[:80]))
+        opened.goto(path.as_uri())
+        assert opened.locator("tr.match").count() >= 3
+        seconds = opened.evaluate("""async () => { const a = document.querySelector('tr.match audio'); a.preload = 'auto'; a.load();
+            await new Promise(done => a.onloadedmetadata = done); return a.duration; }""")
+        assert 4.9 < seconds < 5.3 and not trouble
+        with opened.expect_download() as download:
+            opened.locator("tr.match a").first.click()
+        assert download.value.path().stat().st_size == 163
+        browser.close()
+
+
+def test_hostile_names_are_shown_as_text(pool, people):
+    model = get_audio_model("mel128")
+    target = make_target(RENDERER.render(people.presets[[0]])[0])
+    audition = Audition(target, RENDERER, model, 1)
+    audition.play(pool.presets[:1], np.zeros((1, model.dims), np.float32), ["<script>alert(1)</script>"], "retrieval")
+    page = search_page(target, matches(audition), RENDERER)
+    assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({"target": "nowhere.wav"}, "no sound file nowhere.wav"), ({"synth": "dexd"}, "did you mean 'dexed'?"),
+    ({"bank": "nowhere"}, "nowhere"), ({"synth": "diva"}, "set DIVA_PATH to its file"), ({"out": "a.bank"}, "unknown ending of a file of dexed presets '.bank'"),
+])
+def test_mistakes_are_named(tmp_path, given, message):
+    soundfile.write(tmp_path / "x.wav", .1 * np.sin(np.arange(20_000) / 20), 32_000)
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(message)):
+        find_presets(**{"target": tmp_path / "x.wav"} | given)
+
+
+def test_the_command_says_a_mistake_in_one_line():
+    command = Path(sys.executable).with_name("synthproxy-search")
+    run = subprocess.run([command, "nowhere.wav"], capture_output=True, text=True)
+    assert run.returncode == 1 and run.stderr == "synthproxy-search: no sound file nowhere.wav\n"
+
+
+def test_the_commands_for_presets(tmp_path, people):
+    chosen = [3, 9, 12, 20]
+    bank = write_presets("dexed", tmp_path / "bank.syx", people.presets[chosen], [people.names[i] for i in chosen])
+    folder, environment = Path(sys.executable).parent, os.environ | {"SYNTHPROXY_CACHE": str(tmp_path / "cache")}
+    run = subprocess.run([folder / "synthproxy-similar", bank, "--number", "2", "--count", "3"], capture_output=True, text=True, env=environment)
+    assert run.returncode == 0 and people.names[12].strip() in run.stdout.splitlines()[2] and "    0.000" in run.stdout.splitlines()[2]
+    run = subprocess.run([folder / "synthproxy-vary", bank, "--amount", "30", "--count", "3", "--out", tmp_path / "v.syx"], capture_output=True, text=True, env=environment)
+    assert run.returncode == 0 and "3 variations" in run.stdout and len(read_presets("dexed", tmp_path / "v.syx").presets) == 32
+    run = subprocess.run([folder / "synthproxy-vary", bank, "--number", "40"], capture_output=True, text=True)
+    assert run.returncode == 1 and "preset 40 of 32" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_neighbours_and_variations(proxy, pool, people):
+    found = find_similar(proxy, people.presets[5], pool, 4)
+    assert found.name[0] == people.names[5] and found.distance[0] < 1e-3 and found.differing[0] == 0
+    scale = unrelated(people.embeddings)
+    for amount in (.1, .5):
+        made, away = variations(proxy, people.presets[5], amount, scale, count=4, tried=128)
+        validate(DEXED, made)
+        assert np.allclose(away, amount, atol=.05)
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 1000), gain=st.floats(.01, 2))
+def test_distances_know_the_same_sound(seed, gain):
+    audio = (gain * .1 * np.random.default_rng(seed).normal(size=(1, 16_000))).astype(np.float32)
+    table = measure_sounds(audio, audio)
+    for name, distance in DISTANCES.items():
+        assert np.allclose(table[name], 1 if distance.higher_is_better else 0, atol=1e-4)
