@@ -2,6 +2,7 @@
 SYNTH    ?= dexed
 PROFILE  ?= smoke
 VOICES   ?=
+ALL      ?=
 PYTHON   ?= python3
 VENV     ?= .venv
 BIN      := $(VENV)/bin
@@ -15,7 +16,7 @@ ifneq ($(wildcard ../shared/presets),)
 export SYNTHPROXY_PRESETS ?= $(abspath ../shared/presets)
 endif
 
-.PHONY: setup eval claims test reproduce status docs clean-data readme hooks lock
+.PHONY: setup eval claims test check-all reproduce status docs clean-data readme hooks lock
 
 setup: $(VENV)/.done
 
@@ -35,7 +36,7 @@ eval: setup
 claims: setup
 	$(BIN)/python tools/claims.py
 
-# all that CI checks of the code
+# every notebook once, then the tests
 test: setup
 	PATH="$(abspath $(BIN)):$$PATH" tests/run
 
@@ -52,12 +53,23 @@ status: setup
 clean-data:
 	git clean -fdx data/$(SYNTH)/$(PROFILE)
 
-# the site, from what is committed: build/site/index.html
+# the site, from what is committed: build/site/index.html. ALL=yes: also the interactive maps, and every page is opened in a browser
 docs: setup
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
-	$(BIN)/python tools/make_docs.py
+	$(BIN)/python tools/make_docs.py $(if $(ALL),--all)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file build/mkdocs.yml
-	$(BIN)/python tools/check_site.py
+	$(BIN)/python tools/check_site.py $(if $(ALL),--all)
+
+# everything there is to check, also what is too slow for each change: all synths, all maps, all pages, the large tests
+check-all: setup
+	@test -z "$$(git status --porcelain)" || { git status --short; echo "commit first: a check that nothing is changed needs nothing changed"; exit 1; }
+	env -u SYNTHPROXY_WEIGHTS $(MAKE) reproduce PROFILE=smoke SYNTH=all
+	git checkout -q -- results/metrics.csv results/runs.csv
+	PATH="$(abspath $(BIN)):$$PATH" tests/run -m "slow or not slow"
+	for synth in dexed amsynth faust_poly; do $(MAKE) eval SYNTH=$$synth || exit 1; done
+	$(MAKE) claims
+	$(MAKE) docs ALL=yes
+	@test -z "$$(git status --porcelain)" || { git status --short; echo "a run changed committed files"; exit 1; }
 
 # README.md from nbs/index.ipynb
 readme: setup

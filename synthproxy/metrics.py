@@ -8,23 +8,41 @@ __all__ = ['l1_distances', 'own_ranks', 'mrr', 'recall', 'rank_metrics', 'chance
 
 # %% ../nbs/03_metrics.ipynb #1cf8fd20
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
+from numba import njit
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from .project import available_cores
+
 # %% ../nbs/03_metrics.ipynb #5b3b79a0
 def l1_distances(
     predicted: np.ndarray, # (Q, D)
     audio: np.ndarray, # (N, D)
 ) -> np.ndarray: # (Q, N) float32 mean absolute differences
-    "Distances of every prediction to every audio embedding."
-    a, b = (torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in (predicted, audio))
-    return torch.cdist(a, b, p=1).div_(a.shape[1]).numpy()
+    "Distances of every prediction to every audio embedding; ValueError where they do not have the same dimensions."
+    a, b = (np.ascontiguousarray(x, np.float32) for x in (predicted, audio))
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ValueError(f"embeddings of shapes {a.shape} and {b.shape}, expected (Q, D) and (N, D)")
+    distances, starts = np.empty((len(a), len(b)), np.float32), range(0, len(a), 256)
+    with ThreadPoolExecutor(available_cores()) as pool:
+        list(pool.map(lambda i: _fill_l1(a[i:i + 256], b, distances[i:i + 256]), starts))
+    return distances
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc"}) # torch.cdist takes ten times as long
+def _fill_l1(a: np.ndarray, b: np.ndarray, distances: np.ndarray) -> None:
+    for i in range(len(a)):
+        for j in range(len(b)):
+            total = np.float32(0)
+            for k in range(a.shape[1]):
+                total += abs(a[i, k] - b[j, k])
+            distances[i, j] = total / a.shape[1]
 
 # %% ../nbs/03_metrics.ipynb #1fccd91d
 def own_ranks(

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'JUDGED', 'SYNTHETIC', 'CLASSES', 'OPPOSITES', 'project_2d', 'judge', 'plot_points', 'save_figure',
-           'origin_picture', 'classify', 'class_pictures', 'plot_classes']
+           'origin_picture', 'classify', 'class_pictures', 'plot_classes', 'sources_hash']
 
 # %% ../nbs/06_umap.ipynb #871ca461
+import hashlib
 import re
 import warnings
 from pathlib import Path
@@ -18,9 +19,9 @@ import seaborn as sns
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 
-from .datasets import get_dataset, has_handcrafted
+from .datasets import get_dataset, has_handcrafted, manifest_hash
 from .project import check_parameters, commit, project_root
-from .proxies import SynthProxy, checkpoint_folder, trained_encoders
+from .proxies import WEIGHTS, SynthProxy, checkpoint_folder, trained_encoders
 
 # %% ../nbs/06_umap.ipynb #568e6a4f
 NEIGHBOURS = 75 # of a point, for UMAP; fewer where there are not enough points
@@ -142,3 +143,17 @@ def plot_classes(
 
 # %% ../nbs/06_umap.ipynb #4ed9b3f0
 OPPOSITES = {"bass": ["bass"], "pad": ["pad", "string", "strg", "choir"]}
+
+# %% ../nbs/06_umap.ipynb #6ca03492
+def sources_hash(
+    synth: str,
+    profile: str,
+    encoders: list[str], # that are shown beside the reference
+) -> str: # 16 hex digits
+    "What the pictures of a synth are made from: presets and embeddings, weights, words and settings."
+    total = hashlib.sha256(repr((NEIGHBOURS, JUDGED, SYNTHETIC, CLASSES, OPPOSITES, encoders)).encode())
+    for split in ("handcrafted", "test"):
+        total.update(manifest_hash(get_dataset(synth, profile, split).folder).encode())
+    for name in encoders:
+        total.update((checkpoint_folder(synth, profile, name) / WEIGHTS).read_bytes())
+    return total.hexdigest()[:16]

@@ -22,6 +22,8 @@ NOT_RUN = {
     "papermill nbs/09_audio_models.ipynb out.ipynb -p synths": "half an hour; its results are committed",
     "papermill nbs/08_hpo.ipynb out.ipynb -p synth dexed -p encoder tfm": "minutes; CI runs it in profile smoke",
     "conda env create": "no conda in CI; the file names the same constraints",
+    "make check-all": "half an hour; each change is checked by its parts, one of each kind",
+    "make docs ALL=yes": "a part of make check-all",
     "make lock": "changes constraints.txt",
     "make hooks": "changes the clone's settings",
     "make readme": "CI compares README.md with its notebook instead",
@@ -51,7 +53,7 @@ def test_the_container_is_set_up_as_ci_is():
     container, ci = (ROOT / "Dockerfile").read_text(), (ROOT / ".ci" / "run").read_text()
     packages = [set(re.search(r"--no-install-recommends ([a-z -]+?) (?:&&|>)", text)[1].split()) for text in (container, ci)]
     assert packages[0] <= packages[1] and {"make", "git", "amsynth", "xvfb"} <= packages[0]
-    assert "RUN make setup" in container and "\nmake setup\n" in ci and 'CMD ["make", "eval"]' in container and "\nmake eval\n" in ci
+    assert "RUN make setup" in container and "\nmake setup\n" in ci and 'CMD ["make", "eval"]' in container and "\nmake eval" in ci
     assert "-c constraints.txt" in (ROOT / "environment.yml").read_text() and "-c constraints.txt" in (ROOT / "Makefile").read_text()
 
 

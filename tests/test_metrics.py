@@ -60,6 +60,18 @@ def test_distances(a, b):
     np.testing.assert_allclose(l1_distances(a, b), np.abs(a[:, None] - b[None]).mean(-1), atol=1e-5)
 
 
+def test_distances_of_many_rows_and_of_none():
+    a, b = (np.random.default_rng(seed).normal(size=(600, 192)).astype(np.float32) for seed in (0, 1))
+    a[7, 3], b[5, 0] = np.nan, np.inf
+    found, expected = l1_distances(a, b[:40]), np.abs(a[:, None].astype(float) - b[None, :40]).mean(-1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found.dtype == np.float32 and np.isnan(found[7]).all() and np.isnan(found).sum() == 40
+    assert l1_distances(a[:0], b).shape == (0, 600)
+    for wrong in (b[:, :5], b[0]):
+        with pytest.raises(ValueError, match=r"embeddings of shapes \(600, 192\)"):
+            l1_distances(a, wrong)
+
+
 def test_a_constant_prediction_never_looks_good():
     sounds = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
     constant = np.zeros_like(sounds)

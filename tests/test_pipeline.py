@@ -36,7 +36,7 @@ def test_a_step_runs_when_what_it_depends_on_changes_and_only_then(dodo, tmp_pat
     read, mark = tmp_path / "read.json", tmp_path / "mark"
     read.write_text("1")
     notebook = tmp_path / "nbs" / "00_demo.ipynb"
-    code = f"from synthproxy.candidates import by_candidates\nfrom pathlib import Path\nPath({str(mark)!r}).write_text(profile)"
+    code = f"def later():\n    from synthproxy.candidates import by_candidates\nfrom pathlib import Path\nPath({str(mark)!r}).write_text(profile)"
     write_notebook(notebook, code)
 
     def step() -> object:

@@ -1,9 +1,13 @@
-"""The site's sources: notebooks without hidden cells, the README as first page, API pages, results. `make docs` runs this and then mkdocs."""
+"""The site's sources: notebooks without hidden cells, the README as first page, API pages, results. `make docs` runs this and then mkdocs.
+
+With `--all` the interactive maps that are not there are made, of every synth that has an engine here.
+"""
 import importlib
 import inspect
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
@@ -83,7 +87,8 @@ def results_page() -> None:
     "Every table and figure of the cpu profile."
     lines = ["# Results", "", "Made by `make reproduce`; each number's commit is in the CSV files beside the tables.", ""]
     folder = ROOT / "results" / "cpu"
-    make_maps(folder)
+    if "--all" in sys.argv:
+        make_maps(folder)
     shutil.copytree(folder, DOCS / "results" / "cpu", ignore=shutil.ignore_patterns("notebooks", "*.tex"))
     for path in sorted(folder.glob("table_*.md")):
         lines += [f"## {path.stem.removeprefix('table_').replace('handcrafted', 'hand-crafted').replace('paper', 'beside the paper').capitalize()}", "", path.read_text(), "",
