@@ -28,23 +28,24 @@ from synthproxy.notes import Note
 from synthproxy.rendering import rms
 from synthproxy.synths import draw, encode, get_synth, row_generator, sample
 
-RECIPE = Recipe("dexed", "mel128", rows=512, seed=77, shard_rows=64)
+ROWS = 192
+RECIPE = Recipe("dexed", "mel128", rows=ROWS, seed=77, shard_rows=24)
 SMALL = Recipe("dexed", "mel128", rows=48, seed=5, shard_rows=16)
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory) -> Dataset:
-    return generate(RECIPE, tmp_path_factory.mktemp("data") / "reference", workers=1, chunk_rows=64)
+    return generate(RECIPE, tmp_path_factory.mktemp("data") / "reference", workers=1, chunk_rows=48)
 
 
-@pytest.mark.parametrize(("workers", "chunk"), [(2, 64), (2, 7), (1, 7)])
+@pytest.mark.parametrize(("workers", "chunk"), [(2, 48), (2, 7), (1, 7)])
 def test_workers_and_chunks_change_nothing(tmp_path, reference, workers, chunk):
     assert manifest_hash(generate(RECIPE, tmp_path, workers=workers, chunk_rows=chunk).folder) == manifest_hash(reference.folder)
 
 
 def test_another_executor_changes_nothing(tmp_path, reference):
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        made = generate(RECIPE, tmp_path, chunk_rows=32, executor=pool)
+        made = generate(RECIPE, tmp_path, chunk_rows=20, executor=pool)
     assert manifest_hash(made.folder) == manifest_hash(reference.folder)
 
 
@@ -69,7 +70,7 @@ def test_a_killed_run_is_resumed(tmp_path, reference):
 def test_two_processes_at_once_make_one_dataset(tmp_path, reference):
     code = f"from synthproxy.datasets import *; from synthproxy.notes import Note; print(len(generate({RECIPE!r}, {str(tmp_path / 'data')!r})))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0].strip() for process in both] == ["512", "512"]
+    assert [process.communicate()[0].strip() for process in both] == [str(ROWS)] * 2
     assert manifest_hash(tmp_path / "data") == manifest_hash(reference.folder)
     assert len(read_log(tmp_path / "data")) == 1 # only one of them did the work
 
@@ -123,7 +124,7 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path):
 
 
 def test_slices_are_those_of_the_whole(reference):
-    for start, stop in ((0, 512), (60, 70), (64, 128), (500, 600), (511, 512)):
+    for start, stop in ((0, ROWS), (20, 50), (24, 48), (ROWS - 12, ROWS + 88), (ROWS - 1, ROWS)):
         assert np.array_equal(reference.read("embeddings", start, stop), reference.embeddings[start:stop])
     with pytest.raises(ValueError, match="unknown tensor 'preset'.*did you mean 'presets'"):
         reference.read("preset")
@@ -159,7 +160,7 @@ def test_an_impossible_gate_ends(monkeypatch):
 
 def test_the_log_tells_the_cost(reference):
     entry = read_log(reference.folder)[0]
-    assert entry["rows"] == 512 and .05 < entry["acceptance_rate"] < .2 and entry["renders_per_row"] < 3
+    assert entry["rows"] == ROWS and .05 < entry["acceptance_rate"] < .2 and entry["renders_per_row"] < 3
     assert set(entry["stage_seconds"]) == {"draw", "bound", "render", "embed"} and entry["hardware"]
     assert reference.manifest["acceptance_rate"] == pytest.approx(entry["acceptance_rate"], abs=1e-3)
 
@@ -180,11 +181,11 @@ def test_handcrafted_drops_duplicates_and_silence_and_keeps_names(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of a process of its own is read from /proc")
 def test_memory_stays_under_2_gb(tmp_path, mn04_weights):
     "The peak of all threads together. The system's ru_maxrss would count what the process that started it had."
-    code = (f"from synthproxy.datasets import *; generate(Recipe('dexed', 'mn04', 1024, 3), {str(tmp_path)!r});"
+    code = (f"from synthproxy.datasets import *; generate(Recipe('dexed', 'mn04', 384, 3), {str(tmp_path)!r});" # more than the chunks that are made at a time
             "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1e5 < int(run.stdout.split()[-1]) < 2e9 / 1024 # kB
-    assert read_log(tmp_path)[0]["rows"] == 1024
+    assert read_log(tmp_path)[0]["rows"] == 384
 
 
 # one's own presets, three verbs, and what ships

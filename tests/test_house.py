@@ -95,8 +95,7 @@ def test_wrong_parameters_are_one_clear_error(notebook, parameters, message, mon
     ("06_map", "map_faust_poly.html"), ("06_scaling", "contrastive"), ("07_search_study", "cma_es_seeded"), ("09_audio_models", "mn04_random")])
 def test_the_commands_word_for_word(name, holds):
     left = notebooks.LEFT / f"{name}.ipynb"
-    newest = max(path.stat().st_mtime for path in [*(ROOT / "nbs").glob("*.ipynb"), *(ROOT / "synthproxy").glob("*.py")])
-    if not left.is_file() or left.stat().st_mtime < newest: # the run of all notebooks has not left it
+    if not notebooks.is_current(left): # the run of all notebooks has not left it
         before = notebooks.changed()
         passed, output = notebooks.run(name)
         assert passed, output

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from filelock import FileLock
 
 from synthproxy import tables
 
@@ -69,7 +70,8 @@ def test_modules_are_followed(dodo):
 
 
 def status(*given: str) -> subprocess.CompletedProcess:
-    return subprocess.run([Path(sys.executable).parent / "doit", "--file", "dodo.py", *given, "plan"], cwd=ROOT, capture_output=True, text=True)
+    with FileLock(ROOT / "build" / "status.lock"): # of doit's database, where tests run beside each other
+        return subprocess.run([Path(sys.executable).parent / "doit", "--file", "dodo.py", *given, "plan"], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_status_names_what_is_left_out(monkeypatch):
