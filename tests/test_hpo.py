@@ -36,7 +36,7 @@ def outcome(study) -> pd.DataFrame: # what does not depend on the machine
 def test_a_study_that_was_killed_and_resumed_has_the_same_trials(small, sets, tmp_path):
     through = outcome(hpo.run_study(CONFIG, tmp_path / "through.db", TRIALS))
     assert len(through) == TRIALS and through.trial.tolist() == list(range(TRIALS)) and through.value.between(0, 1).all()
-    mark, storage = tmp_path / "mark", tmp_path / "killed.db"
+    mark, asleep, storage = tmp_path / "mark", tmp_path / "asleep", tmp_path / "killed.db"
     code = (f"import time, pathlib, synthproxy.hpo as h; from synthproxy.datasets import Dataset\n"
             f"folders = {({split: str(s.folder) for split, s in sets.items()})!r}\n"
             f"h.get_dataset = lambda synth, profile, split: Dataset(folders[split])\n"
@@ -44,16 +44,16 @@ def test_a_study_that_was_killed_and_resumed_has_the_same_trials(small, sets, tm
             f"def slow(*given):\n"
             f"    for value in curve(*given):\n"
             f"        yield value\n"
-            f"        if pathlib.Path({str(mark)!r}).is_file(): time.sleep(60)\n" # in the middle of a trial, to be killed there
+            f"        if pathlib.Path({str(mark)!r}).is_file():\n" # in the middle of a trial, to be killed there
+            f"            pathlib.Path({str(asleep)!r}).touch()\n"
+            f"            time.sleep(600)\n"
             f"h.validation_curve = slow\n"
             f"h.run_study(h.{CONFIG!r}, {str(storage)!r}, 4)\n"
             f"pathlib.Path({str(mark)!r}).touch()\n"
             f"h.run_study(h.{CONFIG!r}, {str(storage)!r}, {TRIALS})")
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    while not mark.is_file() and process.poll() is None:
+    while not asleep.is_file() and process.poll() is None: # a trial that has told a value, and neither ends nor is pruned
         time.sleep(.05)
-    while process.poll() is None and not [t for t in hpo.open_study(CONFIG, storage).trials if t.state.name == "RUNNING" and t.intermediate_values]:
-        time.sleep(.1)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
     resumed = hpo.run_study(CONFIG, storage, TRIALS)
