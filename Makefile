@@ -23,7 +23,11 @@ setup: $(VENV)/.done
 $(VENV)/.done: settings.ini setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "synthproxy needs Python 3.11 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.done
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 # evaluate what ships with the repository, and print the tables
@@ -54,8 +58,7 @@ clean-data:
 	git clean -fdx data/$(SYNTH)/$(PROFILE)
 
 # the site, from what is committed: build/site/index.html. ALL=yes: also the interactive maps, and every page is opened in a browser
-docs: setup
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+docs: $(VENV)/.docs
 	$(BIN)/python tools/make_docs.py $(if $(ALL),--all)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file build/mkdocs.yml
 	$(BIN)/python tools/check_site.py $(if $(ALL),--all)

@@ -12,11 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numba import njit
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from .project import available_cores
 
@@ -141,6 +136,8 @@ def permutation_test(
     seed: int = 0,
 ) -> tuple[float, float, float]: # MRR of both directions, its mean under permutation (chance), p
     "Is the MRR better than that of random pairs?"
+    from scipy.stats import rankdata # here, since it takes a while to import, and training needs none of it
+
     generator = np.random.default_rng(seed)
     reciprocal = (1 / rankdata(distances, "max", axis=1) + 1 / rankdata(distances, "max", axis=0)) / 2 # ties count against, here too
     every = np.arange(len(distances))
@@ -155,6 +152,11 @@ def modality_gap(
     most: int = 2000, # rows used for the classifier
 ) -> dict[str, float]: # centroid distance, classifier accuracy
     "How different predictions and audio embeddings are as two clouds."
+    from sklearn.linear_model import LogisticRegression # the same
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     centroids = [(x / np.linalg.norm(x, axis=1, keepdims=True)).mean(0) for x in (predicted, audio)]
     x = np.concatenate([predicted[:most], audio[:most]]).astype(float) # in single precision, its last digits decide
     y = np.repeat([0, 1], len(x) // 2)

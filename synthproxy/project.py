@@ -84,7 +84,7 @@ class Profile:
 PROFILES = {
     p.name: p
     for p in (
-        Profile("smoke", "mel128", 1024, 512, 512, "small", (2, 4), 32, "uniform", 128, (256, 512, 128), None, 512, gallery=256, subsets=10),
+        Profile("smoke", "mel128", 1024, 512, 512, "small", (1, 2), 32, "uniform", 128, (256, 512, 128), None, 512, gallery=256, subsets=10),
         Profile("cpu", "mn04", 32_768, 4_096, 8_192, "small", (20,), 200, "prior", 8_192, (12_288, 1_024, 4_096), (30,)),
         Profile("paper", "mn04", 10_240_000, 131_072, 131_072, "paper", (10, 20), 7_500),
     )

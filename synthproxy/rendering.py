@@ -12,7 +12,6 @@ from typing import Protocol
 
 import numpy as np
 from dexed.algorithms import get_carriers
-from scipy.signal import lfilter
 
 from .dx7_batch import render_batch
 from .notes import Note
@@ -61,6 +60,8 @@ def block_dc(
     sample_rate_hz: int,
 ) -> np.ndarray: # (B, T) float32
     "The plug-in's last stage: y[n] = x[n] - x[n-1] + (1 - 126 / sample rate) y[n-1], from silence; it takes away what is slower than 20 Hz."
+    from scipy.signal import lfilter # takes a second to import
+
     return lfilter([1, -1], [1, 126 / sample_rate_hz - 1], audio.astype(np.float64)).astype(np.float32)
 
 

@@ -23,6 +23,7 @@ NOT_RUN = {
     "papermill nbs/08_hpo.ipynb out.ipynb -p synth dexed -p encoder tfm": "minutes; CI runs it in profile smoke",
     "conda env create": "no conda in CI; the file names the same constraints",
     "make check-all": "half an hour; each change is checked by its parts, one of each kind",
+    "make eval SYNTH=amsynth": "a part of make check-all; CI runs it for faust_poly",
     "make docs ALL=yes": "a part of make check-all",
     "make lock": "changes constraints.txt",
     "make hooks": "changes the clone's settings",

@@ -18,9 +18,8 @@ TRIALS = 6 # four from the quasi-random start or before it, two that the past de
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sets")
-    return {split: generate(Recipe("dexed", "mel128", rows, seed), folder / split) for split, rows, seed in (("train", 96, 500), ("validation", 512, 401))}
+def sets(tmp_path_factory, validation_set):
+    return {"train": generate(Recipe("dexed", "mel128", 96, 500), tmp_path_factory.mktemp("train")), "validation": validation_set}
 
 
 @pytest.fixture

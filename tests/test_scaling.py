@@ -8,9 +8,9 @@ from synthproxy.datasets import Recipe, generate
 
 
 @pytest.fixture
-def small(monkeypatch, tmp_path):
-    sets = {split: generate(Recipe("dexed", "mel128", rows, seed), tmp_path / split)
-            for split, rows, seed in (("train", 128, 1), ("validation", 512, 2), ("handcrafted", 16, 3))}
+def small(monkeypatch, tmp_path, validation_set):
+    sets = {split: generate(Recipe("dexed", "mel128", rows, seed), tmp_path / split) for split, rows, seed in (("train", 128, 1), ("handcrafted", 16, 3))}
+    sets["validation"] = validation_set
     monkeypatch.setattr(scaling, "get_dataset", lambda synth, profile, split: sets[split])
     monkeypatch.setattr(scaling, "results_path", lambda: tmp_path / "scaling.csv")
     return tmp_path / "scaling.csv"

@@ -37,9 +37,8 @@ def test_weight_counts_are_the_papers(synth):
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sets")
-    return tuple(generate(Recipe("dexed", "mel128", rows, seed), folder / str(seed)) for rows, seed in ((256, 500), (512, 401)))
+def sets(tmp_path_factory, validation_set):
+    return generate(Recipe("dexed", "mel128", 256, 500), tmp_path_factory.mktemp("train")), validation_set
 
 
 @pytest.fixture(scope="module")
