@@ -8,6 +8,9 @@ VENV     ?= .venv
 BIN      := $(VENV)/bin
 RUN      := $(BIN)/papermill --no-progress-bar --log-level ERROR
 
+# where it is set, each of some hundred processes compiles the package again
+unexport PYTHONDONTWRITEBYTECODE
+
 # weights of audio models and presets of synths, if folders of them lie beside the project
 ifneq ($(wildcard ../shared/weights),)
 export SYNTHPROXY_WEIGHTS ?= $(abspath ../shared/weights)
@@ -23,11 +26,11 @@ setup: $(VENV)/.done
 $(VENV)/.done: settings.ini setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "synthproxy needs Python 3.11 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.done
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 # evaluate what ships with the repository, and print the tables
