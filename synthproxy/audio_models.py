@@ -244,7 +244,7 @@ class Weights:
 # %% ../nbs/02_audio_models.ipynb #190e6c8d
 def _checked(audio: np.ndarray) -> Tensor: # (B, T) float32
     audio = torch.as_tensor(np.ascontiguousarray(audio, np.float32))
-    if audio.ndim != 2 or not torch.isfinite(audio).all():
+    if audio.ndim != 2 or (audio.numel() and not torch.isfinite(torch.stack(audio.aminmax())).all()): # both are NaN where a sample is
         raise ValueError(f"audio of shape {tuple(audio.shape)}, expected (B, T) without NaN or infinity")
     return audio
 

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['MOST_ROWS', 'MOST_SHARDS', 'SPLITS', 'Recipe', 'recipe_prior', 'make_rows', 'read_manifest', 'Dataset', 'generate',
-           'read_log', 'manifest_hash', 'embed_presets', 'store_handcrafted', 'import_presets', 'profile_recipe',
-           'open_dataset', 'make_dataset', 'get_dataset', 'has_handcrafted']
+           'estimate_s', 'read_log', 'manifest_hash', 'embed_presets', 'store_handcrafted', 'import_presets',
+           'profile_recipe', 'open_dataset', 'make_dataset', 'get_dataset', 'has_handcrafted']
 
 # %% ../nbs/03_datasets.ipynb #8ff26e91
 import hashlib
 import json
+import logging
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wa
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from fastcore.basics import patch
@@ -111,40 +114,66 @@ def _recipe_prior(distribution: str, synth: str, voices: str, *stamps: tuple) ->
     held_out = None if distribution == "uniform" else _held_out(synth, voices)
     return get_prior(distribution, synth, held_out, read_voices(voices, synth) if voices else None)
 
-
+# %% ../nbs/03_datasets.ipynb #d45149c6
 _FAILED = "failed: " # begins the count of a failure in `spent`
 _CANDIDATES = 16 # drawn at once for a row; does not change the row
 _MOST_DRAWS = 20_000 # then the gate is impossible
 
 
-def _play(presets: list[np.ndarray], rows: list[int], note: Note, renderer, spent: Counter) -> list[np.ndarray | None]: # audio
+def _draw(prior: Prior, kinds: dict[int, str], generators: dict[int, np.random.Generator]) -> np.ndarray: # (rows, 16, P), all rows of a kind at once
+    presets = np.empty((len(kinds), _CANDIDATES, len(prior.synth)), np.float32)
+    for kind in dict.fromkeys(kinds.values()):
+        rows = [row for row in kinds if kinds[row] == kind]
+        numbers = np.concatenate([prior.numbers(kind, generators[row], _CANDIDATES) for row in rows])
+        presets[[kinds[row] == kind for row in kinds]] = prior.presets(kind, numbers).reshape(len(rows), _CANDIDATES, -1)
+    return presets
+
+
+def _play(presets: np.ndarray, rows: list[int], note: Note, renderer, spent: Counter) -> tuple[np.ndarray, np.ndarray]: # audio of those that can be played, and which
     spent["renders"] += len(presets)
     try:
-        return list(renderer.render(np.stack(presets), note))
+        return renderer.render(presets, note), np.arange(len(presets))
     except RenderError: # find out which: a preset that the engine cannot play is named, and another one drawn
-        audio: list[np.ndarray | None] = []
-        for row, preset in zip(rows, presets):
+        audio: list[np.ndarray] = []
+        played: list[int] = []
+        for i, row in enumerate(rows):
             try:
-                audio += list(renderer.render(preset[None], note))
+                audio += list(renderer.render(presets[i:i + 1], note))
+                played.append(i)
             except RenderError as error:
                 spent[f"{_FAILED}row {row}: {error}"] += 1
-                audio.append(None)
-        return audio
+        return np.array(audio), np.array(played, int)
+
+
+def _pass(audio: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]: # which pass the gate, and the level of all
+    level = rms(audio) if len(audio) else np.empty(0, np.float32)
+    return np.flatnonzero((low < level) & (level < high)), level
+
+# %% ../nbs/03_datasets.ipynb #b5523e77
+class _Found(NamedTuple):
+    number: int # of the candidate, from 0
+    preset: np.ndarray # (P,)
+    rms: np.float32
+    embedding: np.ndarray # (D,)
 
 
 def _accept(
-    recipe: Recipe, candidates: dict[int, list[tuple[int, np.ndarray]]], renderer, spent: Counter
-) -> dict[int, tuple[int, np.ndarray, np.ndarray]]: # row -> number, preset and audio of its first candidate that passes
+    recipe: Recipe, candidates: dict[int, list[tuple[int, np.ndarray]]], renderer, model, spent: Counter
+) -> dict[int, _Found]: # row -> its first candidate that passes
     found, turn = {}, 0
     while rows := [row for row, given in candidates.items() if row not in found and turn < len(given)]:
-        tried = [candidates[row][turn] for row in rows]
-        for row, (i, preset), audio in zip(rows, tried, _play([preset for _, preset in tried], rows, recipe.note, renderer, spent)):
-            if audio is not None and recipe.rms_low < rms(audio[None])[0] < recipe.rms_high:
-                found[row] = i, preset, audio
+        tried, start = [candidates[row][turn] for row in rows], time.perf_counter()
+        audio, played = _play(np.stack([preset for _, preset in tried]), rows, recipe.note, renderer, spent)
+        passed, level = _pass(audio, recipe.rms_low, recipe.rms_high)
+        spent["render_s"] += (rendered := time.perf_counter()) - start
+        for k, embedding in zip(passed, model.embed(audio[passed]) if len(passed) else ()):
+            i, preset = tried[played[k]]
+            found[rows[played[k]]] = _Found(i, preset, level[k], embedding)
+        spent["embed_s"] += time.perf_counter() - rendered
         turn += 1
     return found
 
-# %% ../nbs/03_datasets.ipynb #026f3f51
+# %% ../nbs/03_datasets.ipynb #db17169a
 def make_rows(
     recipe: Recipe,
     rows: range, # which rows
@@ -158,34 +187,24 @@ def make_rows(
     found, draws = {}, dict.fromkeys(rows, 0)
     while pending := [row for row in rows if row not in found]:
         start = time.perf_counter()
-        presets = np.concatenate([prior.draw(kinds[row], generators[row], _CANDIDATES) for row in pending])
-        allowed = prior.allowed(presets)
+        presets = _draw(prior, {row: kinds[row] for row in pending}, generators) # (rows, 16, P)
+        loud = prior.allowed(presets.reshape(-1, presets.shape[2]))
         spent["draw_s"] += (drawn := time.perf_counter()) - start
-        loud = allowed
         if early_rejection:
-            loud = allowed & (renderer.rms_bound(presets, recipe.note, above=recipe.rms_low) > recipe.rms_low)
-        spent["bound_s"] += (bounded := time.perf_counter()) - drawn
-        parts = {row: range(i * _CANDIDATES, (i + 1) * _CANDIDATES) for i, row in enumerate(pending)}
-        accepted = _accept(recipe, {row: [(k, presets[p]) for k, p in enumerate(part) if loud[p]] for row, part in parts.items()}, renderer, spent)
+            bound = renderer.rms_bound(presets.reshape(len(loud), -1), recipe.note, above=recipe.rms_low)
+            loud = loud & (bound > recipe.rms_low)
+        spent["bound_s"] += time.perf_counter() - drawn
+        candidates = {row: [(k, own[k]) for k in np.flatnonzero(may)] for row, own, may in zip(pending, presets, loud.reshape(-1, _CANDIDATES))}
+        accepted = _accept(recipe, candidates, renderer, model, spent)
         for row in pending:
-            draws[row] += accepted[row][0] + 1 if row in accepted else _CANDIDATES
-            if row in accepted:
-                found[row] = accepted[row][1:]
-            elif draws[row] >= _MOST_DRAWS:
+            draws[row] += accepted[row].number + 1 if row in accepted else _CANDIDATES
+            if row not in accepted and draws[row] >= _MOST_DRAWS:
                 raise ValueError(f"row {row}: none of {draws[row]} presets has an RMS in ({recipe.rms_low}, {recipe.rms_high})")
-        spent["render_s"] += time.perf_counter() - bounded
-    return _embed_rows(model, [found[row] for row in rows], [draws[row] for row in rows], spent)
-
-# %% ../nbs/03_datasets.ipynb #b2b44fe1
-def _embed_rows(model, found: list[tuple[np.ndarray, np.ndarray]], draws: list[int], spent: Counter) -> tuple[dict[str, np.ndarray], Counter]:
-    start = time.perf_counter()
-    audio = np.stack([audio for _, audio in found])
-    made = {"presets": np.stack([preset for preset, _ in found]), "embeddings": model.embed(audio),
-            "rms": rms(audio), "draws": np.array(draws, np.int32)}
-    spent["embed_s"] += time.perf_counter() - start
-    spent["rows"] += len(found)
-    spent["draws"] += sum(draws)
-    return made, spent
+        found |= accepted
+    spent["rows"], spent["draws"] = len(rows), sum(draws.values())
+    _, *columns = zip(*(found[row] for row in rows))
+    made = dict(zip(("presets", "rms", "embeddings"), map(np.stack, columns)))
+    return made | {"draws": np.array([draws[row] for row in rows], np.int32)}, spent
 
 # %% ../nbs/03_datasets.ipynb #cee3ea78
 def _save_shard(path: Path, tensors: dict[str, np.ndarray]) -> str: # sha256 of the file
@@ -361,16 +380,21 @@ def generate(
     chunk_rows: int = 64, # rows given to a worker at once
     executor: Executor | None = None, # where chunks run; threads by default
 ) -> Dataset:
-    "Make a synthetic dataset, or finish one that was interrupted."
+    "Make a synthetic dataset, or finish one that was interrupted; OSError where the disk has no room for it."
     folder, workers = Path(folder), workers or available_cores()
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")): # released by the system if this process is killed
         manifest = _begin(recipe, folder)
         todo = [i for i, shard in enumerate(manifest["shards"]) if shard is None]
         if todo:
+            _check_room(recipe, folder, len(todo))
             pool = executor or ThreadPoolExecutor(workers)
             try:
-                _run(recipe, folder, manifest, todo, chunk_rows, pool, in_flight=2 * workers)
+                _run(recipe, folder, manifest, todo, chunk_rows, pool, workers)
+            except KeyboardInterrupt:
+                there = [shard for shard in manifest["shards"] if shard]
+                _log.warning("%s: stopped; %d of %d shards are there, generate again to go on", folder, len(there), len(manifest["shards"]))
+                raise
             finally:
                 if executor is None:
                     pool.shutdown(cancel_futures=True)
@@ -408,22 +432,50 @@ def _measured(recipe: Recipe) -> dict: # what the renderer says of itself that w
 def _shard_name(i: int) -> str:
     return f"shard-{i:05}.safetensors"
 
+# %% ../nbs/03_datasets.ipynb #deda8585
+_LONG = 2_000 # rows that are worth an estimate
+_log = logging.getLogger(__name__)
+
+
+def estimate_s(
+    recipe: Recipe,
+    rows: int, # to be made
+    pool: Executor, # where chunks run
+    workers: int, # chunks at work at a time
+) -> float: # seconds
+    "How long making rows will take, from a few that are made and thrown away."
+    make = partial(make_rows, recipe)
+    list(pool.map(make, [range(i, i + 1) for i in range(workers)])) # loads, and compiles
+    start = time.perf_counter()
+    list(pool.map(make, [range(16 * i, 16 * i + 16) for i in range(workers)]))
+    return (time.perf_counter() - start) * rows / (16 * workers)
+
+
+def _check_room(recipe: Recipe, folder: Path, shards: int) -> None: # on the disk
+    columns = len(get_synth(recipe.synth)) + get_audio_model(recipe.audio_model, recipe.device).dims + 2
+    needed, free = 4 * columns * min(shards * recipe.shard_rows, recipe.rows), shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(f"{folder}: a dataset of {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: choose another folder, or make room")
+
 # %% ../nbs/03_datasets.ipynb #23a0e837
-def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_rows: int, pool: Executor, in_flight: int) -> None:
+def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_rows: int, pool: Executor, workers: int) -> None:
     def chunks():
         for shard in todo:
             end = min((shard + 1) * recipe.shard_rows, recipe.rows)
             for first in range(shard * recipe.shard_rows, end, chunk_rows):
                 yield shard, range(first, min(first + chunk_rows, end))
 
-    total, parts, running, queue = Counter(), {shard: {} for shard in todo}, {}, chunks()
-    start = time.perf_counter()
     rows = sum(min(recipe.shard_rows, recipe.rows - shard * recipe.shard_rows) for shard in todo)
     with tqdm(total=rows, unit="row", desc=folder.name, disable=None) as bar:
+        if rows >= _LONG and not bar.disable:
+            bar.write(f"{folder.name}: {rows:,} rows, about {estimate_s(recipe, rows, pool, workers) / 60:.1f} minutes")
+            bar.reset()
+        total, parts, running, queue = Counter(), {shard: {} for shard in todo}, {}, chunks()
+        start = time.perf_counter()
         while True:
             for shard, chunk in queue:
                 running[pool.submit(make_rows, recipe, chunk)] = shard, chunk
-                if len(running) >= in_flight:
+                if len(running) >= 2 * workers:
                     break
             if not running:
                 break
@@ -435,7 +487,7 @@ def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_ro
                 _finish(recipe, folder, manifest, shard, parts)
                 bar.update(len(chunk))
                 bar.set_postfix(acceptance=f"{total['rows'] / total['draws']:.1%}")
-    _log(folder, total, time.perf_counter() - start)
+    _keep_cost(folder, total, time.perf_counter() - start)
 
 # %% ../nbs/03_datasets.ipynb #6b93f7fb
 def _name_failures(manifest: dict, spent: Counter) -> None: # in the manifest, for ever
@@ -461,7 +513,7 @@ def _draws(folder: Path, shard: dict) -> int: # presets drawn for a shard
         return file.get_tensor("draws").sum()
 
 # %% ../nbs/03_datasets.ipynb #f452f323
-def _log(folder: Path, total: Counter, seconds: float) -> None:
+def _keep_cost(folder: Path, total: Counter, seconds: float) -> None:
     entry = {"rows": total["rows"], "seconds": round(seconds, 1), "rows_per_second": round(total["rows"] / seconds, 2),
              "acceptance_rate": round(total["rows"] / total["draws"], 4), "renders_per_row": round(total["renders"] / total["rows"], 3),
              "stage_seconds": {k: round(total[f"{k}_s"], 2) for k in ("draw", "bound", "render", "embed")}}

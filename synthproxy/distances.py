@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 import torch
 from auraloss.freq import MultiResolutionSTFTLoss, STFTLoss
-from numba import njit
 from scipy.fft import dct
 from torch import Tensor
 
 from .audio_models import log_mel
+from .compiled import njit
 from .project import check_choice
 
 # %% ../nbs/07_distances.ipynb #a650cd38

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPERATORS', 'BLOCK', 'OCTAVE', 'SILENT', 'CARRIERS', 'LOOPS', 'playable', 'Notes', 'press', 'follow_voice',
-           'follow_gain', 'frequency_table', 'follow_step', 'Played', 'note_samples', 'follow', 'empty_state',
-           'block_state', 'exact_bound']
+           'follow_level', 'follow_gain', 'frequency_table', 'follow_step', 'Played', 'note_samples', 'follow',
+           'empty_state', 'block_state', 'exact_bound']
 
 # %% ../nbs/01_dx7.ipynb #152b10d1
 import math
@@ -14,10 +14,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from dexed.algorithms import get_carriers, get_feedback_edge
-from numba import njit
-from numba.extending import register_jitable
 
-from .synths import DX7_LOUDNESS, VOICE_BYTES
+from .compiled import njit, register_jitable
+from .synths import DX7_TABLES, VOICE_BYTES
 
 # %% ../nbs/01_dx7.ipynb #3eff910b
 OPERATORS, BLOCK = 6, 64 # operators, and samples between two decisions
@@ -38,39 +37,8 @@ def playable(
     return whole[:, :126].reshape(-1, OPERATORS, 21)[:, ::-1], whole
 
 # %% ../nbs/01_dx7.ipynb #667079f2
-_LOUDNESS = np.array(DX7_LOUDNESS)
-_VELOCITY = np.array((
-    0, 70, 86, 97, 106, 114, 121, 126, 132, 138, 142, 148, 152, 156, 160, 163, 166, 170, 173, 174, 178, 181, 184, 186, 189, 190,
-    194, 196, 198, 200, 202, 205, 206, 209, 211, 214, 216, 218, 220, 222, 224, 225, 227, 229, 230, 232, 233, 235, 237, 238, 240,
-    241, 242, 243, 244, 246, 246, 248, 249, 250, 251, 252, 253, 254)) # loudness of every second velocity, 239 is neutral
-_CURVE = np.array((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 14, 16, 19, 23, 27, 33, 39, 47, 56, 66, 80, 94, 110, 126, 142, 158, 174, 190,
-                   206, 222, 238, 250)) # the exponential keyboard curve, one entry for three semitones
-_STILL_MS = np.array((
-    40000, 40000, 32000, 32000, 27000, 23000, 22500, 20000, 16000, 16000, 13250, 11500, 11400, 10000, 9500, 8000, 7000, 6500,
-    5750, 5000, 5000, 4000, 3300, 3300, 2850, 2500, 2500, 2000, 2000, 1700, 1400, 1400, 1250, 1100, 1000, 850, 710, 700, 625,
-    625, 500, 420, 400, 350, 320, 300, 250, 210, 210, 175, 150, 150, 125, 125, 100, 90, 90, 78, 65, 61, 51, 45, 43, 41, 32,
-    31, 28, 26, 21, 19, 19, 16, 13, 13, 12, 10, 10)) # how long an envelope rests between two equal levels, by rate
-
-# %% ../nbs/01_dx7.ipynb #90bd5b23
-_BEND_LEVELS = np.array((-128, -116, -104, -95, -85, -76, -68, -61, -56, -52, -49, -46, -43, -41, -39, -37, -35, -33,
-                         *range(-32, 36), 38, 40, 43, 46, 49, 53, 58, 65, 73, 82, 92, 103, 115, 127)) # 32nds of an octave
-_BEND_RATES = np.array((
-    1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 16, 16, 17, 18, 18, 19, 20, 21,
-    22, 23, 24, 25, 26, 27, 28, 30, 31, 33, 34, 36, 37, 38, 39, 41, 42, 44, 46, 47, 49, 51, 53, 54, 56, 58, 60, 62, 64, 66, 68,
-    70, 72, 74, 76, 79, 82, 85, 88, 91, 94, 98, 102, 106, 110, 115, 120, 125, 130, 135, 141, 147, 153, 159, 165, 171, 178, 185,
-    193, 202, 211, 232, 243, 254, 255)) # octaves in 21.3 seconds
-_LFO_HZ = np.array((
-    .062541, .125031, .312393, .43712, .62461, .750694, .93633, 1.125302, 1.249609, 1.436782, 1.560915, 1.752081, 1.875117,
-    2.062494, 2.247191, 2.374451, 2.560492, 2.686728, 2.873976, 2.99895, 3.188013, 3.36984, 3.500175, 3.682224, 3.812065, 4.0008,
-    4.186202, 4.310716, 4.50126, 4.623209, 4.814636, 4.93048, 5.121901, 5.315191, 5.434783, 5.617346, 5.750431, 5.946717,
-    6.062811, 6.248438, 6.431695, 6.564264, 6.74946, 6.868132, 7.052186, 7.25058, 7.375719, 7.556294, 7.687577, 7.877738,
-    7.993605, 8.181967, 8.372405, 8.504848, 8.685079, 8.810573, 8.986341, 9.122423, 9.300595, 9.500285, 9.607994, 9.798158,
-    9.950249, 10.117361, 11.251125, 11.384335, 12.562814, 13.676149, 13.904338, 15.092062, 16.366612, 16.638935, 17.869907,
-    19.193858, 19.425019, 20.833333, 21.034918, 22.50225, 24.003841, 24.260068, 25.746653, 27.173913, 27.578599, 29.052876,
-    30.693677, 31.191516, 32.658393, 34.31709, 34.674064, 36.416606, 38.197097, 38.550501, 40.387722, 40.749796, 42.625746,
-    44.326241, 44.883303, 46.772685, 48.590865, 49.261084)) # LFO speeds
-_VIBRATO = np.array((0, 10, 20, 33, 55, 92, 153, 255)) # pitch modulation sensitivities
-_TREMOLO = np.array((0, 4_342_338, 7_171_437, 1 << 24)) # amplitude modulation sensitivities
+_LOUDNESS, _VELOCITY, _CURVE, _HOLDS, _BEND_LEVELS, _BEND_RATES, _LFO_HZ, _VIBRATO, _TREMOLO = (np.array(DX7_TABLES[name]) for name in (
+    "loudness", "velocity", "exponential_scaling", "holds", "pitch_eg_level", "pitch_eg_rate", "lfo_hz", "pitch_sensitivity", "amplitude_sensitivity"))
 
 # %% ../nbs/01_dx7.ipynb #8ba13685
 OCTAVE = 1 << 24
@@ -108,7 +76,7 @@ def _envelopes(
     goals = np.maximum((_LOUDNESS[levels] >> 1) * 64 + output[..., None] - 4256, 16) << 16
     faster = ((operators[..., 13] * np.clip(key // 3 - 7, 0, 31)) >> 3)[..., None]
     q, rate = np.minimum((rates * 41 >> 6) + faster, 63), np.minimum(rates + faster, 99)
-    rests = np.where(rate < 77, _STILL_MS[np.minimum(rate, 76)] * 441 // 10, 20 * (99 - rate)) # samples at 44.1 kHz
+    rests = _HOLDS[rate] # samples at 44.1 kHz
     first = np.where(rate[..., 0] < 77, rests[..., 0] // 20, rests[..., 0])
     rests[..., 0] = np.where(levels[..., 0] == 0, first, 0)
     return goals, ((4 + (q & 3)) << (8 + (q >> 2))) * clock >> 24, rests * clock >> 24
@@ -232,7 +200,67 @@ def _moved(level, goal, speed): # one block further
     level = max(level, 1716 << 16)
     return min(level + (((17 << 24) - level) >> 24) * speed, goal)
 
+
+@register_jitable
+def _still(blocks, b, release, rest, segment): # for how many blocks from b on an envelope stays where it is
+    until = (release if b < release < blocks else blocks) - b
+    if rest > 0:
+        return min(until, (rest - 1) // 64)
+    return 0 if segment < 3 or (segment == 3 and b >= release) else until
+
+
+@register_jitable
+def _steps_down(blocks, b, release, level, goal, speed): # for how many blocks it falls without arriving
+    until = (release if b < release < blocks else blocks) - b
+    return min(until, (level - goal - 1) // speed) if level > goal else 0
+
 # %% ../nbs/01_dx7.ipynb #2b1f178b
+@register_jitable
+def follow_level(
+    notes: Notes,
+    v: int, # which voice
+    o: int, # which operator
+    release: int, # block in which the key goes up
+    levels: np.ndarray, # (blocks,) int64, filled: 2^24 to an octave of amplitude
+) -> None:
+    "Follow an operator's envelope: in one go where it rests or falls, else block by block."
+    blocks, segment, level, rest, b = len(levels), 0, 0, _rest(notes.goals, notes.rests, v, o, 0, 0), 0
+    while b < blocks:
+        if b == release:
+            segment, rest = 3, _rest(notes.goals, notes.rests, v, o, 3, level)
+        still = _still(blocks, b, release, rest, segment)
+        if still > 0:
+            levels[b:b + still] = level
+            b, rest = b + still, max(rest - 64 * still, 0)
+            continue
+        if rest > 0: # it ends in this block
+            rest, segment = 0, segment + 1
+            rest = _rest(notes.goals, notes.rests, v, o, segment, level)
+        if rest == 0 and (segment < 3 or (segment == 3 and b >= release)):
+            goal, speed = notes.goals[v, o, segment], notes.speeds[v, o, segment]
+            down = _steps_down(blocks, b, release, level, goal, speed)
+            if down > 0:
+                for i in range(down):
+                    levels[b + i] = level - (i + 1) * speed
+                b, level = b + down, level - down * speed
+                continue
+            level = _moved(level, goal, speed)
+            if level == goal:
+                segment += 1
+                rest = _rest(notes.goals, notes.rests, v, o, segment, level)
+        levels[b] = level
+        b += 1
+
+# %% ../nbs/01_dx7.ipynb #dddd67bf
+_DIM_BITS = np.array([[16], [8], [0]]) # three times eight bits of the exponential's argument
+_DIM = np.exp((np.arange(256) << _DIM_BITS) / 262144 * 0.07 + np.array([[12.2], [0], [0]]))
+
+
+@register_jitable
+def _dim_factor(amount): # 0 to 2^24 - 1
+    return int(_DIM[0, amount >> 16] * _DIM[1, amount >> 8 & 255] * _DIM[2, amount & 255])
+
+
 @register_jitable
 def follow_gain(
     notes: Notes,
@@ -240,31 +268,20 @@ def follow_gain(
     o: int, # which operator
     release: int, # block in which the key goes up
     dim: np.ndarray, # (blocks,) int64 from follow_voice
+    levels: np.ndarray, # (blocks,) int64, filled: the envelope before it is dimmed
     gains: np.ndarray, # (blocks + 1,) int16, filled: attenuation in 1,024ths of an octave
 ) -> None:
     "Follow an operator's envelope, dimmed by the LFO."
-    segment, level, rest = 0, 0, _rest(notes.goals, notes.rests, v, o, 0, 0)
+    follow_level(notes, v, o, release, levels)
     sensitivity, was, factor = notes.tremolo[v, o], -1, 0
     gains[0] = 16383
     for b in range(len(dim)):
-        if b == release:
-            segment, rest = 3, _rest(notes.goals, notes.rests, v, o, 3, level)
-        if rest > 0:
-            rest = max(rest - 64, 0)
-            if rest == 0:
-                segment += 1
-                rest = _rest(notes.goals, notes.rests, v, o, segment, level)
-        if rest == 0 and (segment < 3 or (segment == 3 and b >= release)):
-            level = _moved(level, notes.goals[v, o, segment], notes.speeds[v, o, segment])
-            if level == notes.goals[v, o, segment]:
-                segment += 1
-                rest = _rest(notes.goals, notes.rests, v, o, segment, level)
-        heard = level
+        heard = levels[b]
         if sensitivity:
             amount = dim[b] * sensitivity >> 24
             if amount != was:
-                was, factor = amount, int(math.exp(amount / 262144 * 0.07 + 12.2)) << 4
-            heard = level - (level * factor >> 28)
+                was, factor = amount, _dim_factor(amount) << 4
+            heard -= heard * factor >> 28
         gains[b + 1] = 16384 - (heard >> 14)
 
 # %% ../nbs/01_dx7.ipynb #8cd1a229
@@ -329,11 +346,12 @@ def note_samples(
 
 @njit(nogil=True, cache=True)
 def follow(notes, release, table, gains, steps): # fills gains and steps of all voices
-    bend, dim = np.empty(steps.shape[1], np.int64), np.empty(steps.shape[1], np.int64)
+    blocks = steps.shape[1]
+    bend, dim, levels = np.empty(blocks, np.int64), np.empty(blocks, np.int64), np.empty(blocks, np.int64)
     for v in range(len(steps)):
         follow_voice(notes, v, release, bend, dim)
         for o in range(6):
-            follow_gain(notes, v, o, release, dim, gains[v, :, o])
+            follow_gain(notes, v, o, release, dim, levels, gains[v, :, o])
             follow_step(notes, v, o, table, bend, steps[v, :, o])
 
 # %% ../nbs/01_dx7.ipynb #8ea2333e
@@ -369,32 +387,33 @@ def _amplitudes() -> np.ndarray: # largest output by gain, 1 for a carrier at fu
 
 
 _AMPLITUDES = _amplitudes()
+_PEAKS = _AMPLITUDES[::8].copy() # of eight gains the loudest: a table that stays in the processor
 
 
 @register_jitable
-def _block_peak(algorithm, feedback, gains, v, b): # sum of the carriers' largest outputs in a block
-    end, begin = LOOPS[algorithm]
-    peak = 0.0
-    for o in range(6):
-        before, after = np.int64(gains[v, b, o]), np.int64(gains[v, b + 1, o])
-        heard = min(before, after) <= SILENT or (feedback < 16 and end < begin and end == o)
-        if CARRIERS[algorithm] >> o & 1 and heard:
+def _add_peaks(looped, gains, peaks): # a carrier's largest output in each block, added to peaks
+    for b in range(len(peaks)):
+        before, after = np.int64(gains[b]), np.int64(gains[b + 1])
+        if looped or min(before, after) <= SILENT:
             slope = (after - before + 32) >> 6
-            peak += _AMPLITUDES[min(after, before + slope, before + 64 * slope)]
-    return peak
+            peaks[b] += _PEAKS[min(after, before + slope, before + 64 * slope) >> 3]
 
 # %% ../nbs/01_dx7.ipynb #7fdf3acc
 @njit(nogil=True, cache=True)
-def _bounds(notes, release, samples, gains, dim, bound): # fills bound, (B,) float64
-    bend = np.empty(len(dim), np.int64)
+def _bounds(notes, release, samples, blocks, bound): # fills bound, (B,) float64
+    bend, dim, levels = np.empty(blocks, np.int64), np.empty(blocks, np.int64), np.empty(blocks, np.int64)
+    gains, peaks = np.empty(blocks + 1, np.int16), np.empty(blocks)
     for v in range(len(bound)):
         follow_voice(notes, v, release, bend, dim)
+        end, begin = LOOPS[notes.algorithm[v]]
+        peaks[:] = 0
         for o in range(6):
             if CARRIERS[notes.algorithm[v]] >> o & 1:
-                follow_gain(notes, v, o, release, dim, gains[0, :, o])
+                follow_gain(notes, v, o, release, dim, levels, gains)
+                _add_peaks(notes.feedback[v] < 16 and end < begin and end == o, gains, peaks)
         energy = 0.0
-        for b in range(len(dim)):
-            energy += _block_peak(notes.algorithm[v], notes.feedback[v], gains, 0, b) ** 2 * min(64, samples - 64 * b)
+        for b in range(blocks):
+            energy += peaks[b] ** 2 * min(64, samples - 64 * b)
         bound[v] = math.sqrt(energy / samples)
 
 
@@ -410,7 +429,7 @@ def exact_bound(
     heard = CARRIERS[notes.algorithm][:, None] >> np.arange(OPERATORS) & 1
     bound = (heard * _AMPLITUDES[16384 - (notes.goals.max(-1) >> 14)]).sum(1)
     follow_these = np.flatnonzero(bound > above)
-    exact, gains = np.empty(len(follow_these)), np.empty((1, blocks + 1, OPERATORS), np.int16)
-    _bounds(Notes(*(field[follow_these] for field in notes)), release, samples, gains, np.empty(blocks, np.int64), exact)
+    exact = np.empty(len(follow_these))
+    _bounds(Notes(*(field[follow_these] for field in notes)), release, samples, blocks, exact)
     bound[follow_these] = exact
     return bound

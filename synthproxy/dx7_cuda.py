@@ -10,11 +10,11 @@ from functools import cache
 
 import numpy as np
 from numba import cuda, int32
-from numba.extending import register_jitable
 
+from .compiled import register_jitable
 from .dx7 import (CARRIERS, LOOPS, Notes, Played, empty_state, follow_gain, follow_step, follow_voice, frequency_table,
                             note_samples, press)
-from .dx7_batch import LOWEST_RATE_HZ, MODULATORS, is_active, is_looped, loop_shifts, wave
+from .dx7_batch import LOWEST_RATE_HZ, MODULATORS, is_active, is_looped, loop_shifts, wave_by_table
 
 # %% ../nbs/01_dx7_cuda.ipynb #aa137dba
 @register_jitable
@@ -38,7 +38,7 @@ def _next_sample(algorithm, looped, fed, steps, v, b, state): # moves all operat
                 if MODULATORS[algorithm, o] >> j & 1:
                     shift = np.int32(shift + state[3, j])
             state[1, o] += state[2, o]
-            state[3, o] = wave(np.int32(state[0, o] + shift), state[1, o])
+            state[3, o] = wave_by_table(np.int32((state[0, o] + shift) << 8), state[1, o])
             if CARRIERS[algorithm] >> o & 1:
                 total = np.int32(total + state[3, o])
         state[0, o] = (state[0, o] + steps[v, b, o]) & 0xFFFFFF
@@ -73,12 +73,12 @@ def play_voice(
 @cache
 def _cuda_kernels(): # compiled when first called; numba's simulator runs them without a graphics processor
     @cuda.jit
-    def follow_all(notes, release, table, bend, dim, gains, steps):
+    def follow_all(notes, release, table, bend, dim, levels, gains, steps):
         v = cuda.grid(1)
         if v < steps.shape[0]:
             follow_voice(notes, v, release, bend[v], dim[v])
             for o in range(6):
-                follow_gain(notes, v, o, release, dim[v], gains[v, :, o])
+                follow_gain(notes, v, o, release, dim[v], levels[v], gains[v, :, o])
                 follow_step(notes, v, o, table, bend[v], steps[v, :, o])
 
     @cuda.jit
@@ -104,8 +104,8 @@ def render_cuda(
     notes = press(voices, note.pitch, note.velocity, sample_rate_hz)
     order = np.argsort(notes.algorithm, kind="stable") # neighbours do the same
     part, n = Notes(*(field[order] for field in notes)), len(order)
-    (gains, steps), audio, (bend, dim) = empty_state(n, blocks), np.empty((n, samples), np.float32), np.empty((2, n, blocks), np.int64)
+    (gains, steps), audio, (bend, dim, levels) = empty_state(n, blocks), np.empty((n, samples), np.float32), np.empty((3, n, blocks), np.int64)
     grid, (follow_all, play_all) = (-(-n // threads), threads), _cuda_kernels()
-    follow_all[grid](part, release, frequency_table(sample_rate_hz), bend, dim, gains, steps)
+    follow_all[grid](part, release, frequency_table(sample_rate_hz), bend, dim, levels, gains, steps)
     play_all[grid](part.algorithm, part.feedback, loop_shifts(part), gains, steps, audio)
     return audio[np.argsort(order)]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .notes import Note
 from .operators import operator_columns, pitch_envelope
-from .synths import DX7_LOUDNESS, get_synth
+from .synths import DX7_TABLES, get_synth
 
 # %% ../nbs/02_fm_controls.ipynb #00f18574
 def _per_second(rate: int) -> float: # octaves that an envelope falls in a second
@@ -35,25 +35,19 @@ def _lfo_onset(delay: int) -> tuple[float, float]: # seconds of silence, and of 
     return unit / steps, unit / max(steps & 0xFF80, 0x80)
 
 # %% ../nbs/02_fm_controls.ipynb #94f0bf68
-_WAIT_SAMPLES = ( # at 44,100 Hz, of an envelope between two equal levels
-    1764000, 1764000, 1411200, 1411200, 1190700, 1014300, 992250, 882000, 705600, 705600, 584325, 507150, 502740, 441000,
-    418950, 352800, 308700, 286650, 253575, 220500, 220500, 176400, 145530, 145530, 125685, 110250, 110250, 88200, 88200,
-    74970, 61740, 61740, 55125, 48510, 44100, 37485, 31311, 30870, 27562, 27562, 22050, 18522, 17640, 15435, 14112, 13230,
-    11025, 9261, 9261, 7717, 6615, 6615, 5512, 5512, 4410, 3969, 3969, 3439, 2866, 2690, 2249, 1984, 1896, 1808, 1411, 1367,
-    1234, 1146, 926, 837, 837, 705, 573, 573, 529, 441, 441, *(20 * (99 - rate) for rate in range(77, 100)))
 TABLES: dict[str, tuple[float, ...]] = { # what a knob's positions stand for
-    "loudness": tuple(DX7_LOUDNESS), # of an output level, 32 to an octave of 256
-    "step": tuple(level // 2 for level in DX7_LOUDNESS), # of an envelope level, 64 to an octave of 256
+    "loudness": tuple(DX7_TABLES["loudness"]), # of an output level, 32 to an octave of 256
+    "step": tuple(level // 2 for level in DX7_TABLES["loudness"]), # of an envelope level, 64 to an octave of 256
     "speed": tuple(_per_second(rate) for rate in range(100)), # octaves in a second
-    "wait": tuple(samples / 44_100 for samples in _WAIT_SAMPLES), # seconds
+    "wait": tuple(samples / 44_100 for samples in DX7_TABLES["holds"]), # seconds
     "lfo_hz": tuple(_lfo_hz(speed) for speed in range(100)),
     "lfo_silent": tuple(_lfo_onset(delay)[0] for delay in range(100)), # seconds
     "lfo_growing": tuple(_lfo_onset(delay)[1] for delay in range(100)), # seconds
     "depth": tuple(float(165 * depth >> 6) for depth in range(100)), # of 256
     "fine": tuple(math.log2(1 + fine / 100) for fine in range(100)), # octaves
     "coarse": (-1.0, *(math.log2(coarse) for coarse in range(1, 32))), # octaves
-    "vibrato": (0.0, 10.0, 20.0, 33.0, 55.0, 92.0, 153.0, 255.0), # of a sensitivity, of 256
-    "tremolo": (0.0, 4_342_338 / 2**24, 7_171_437 / 2**24, 1.0), # of a sensitivity
+    "vibrato": tuple(float(v) for v in DX7_TABLES["pitch_sensitivity"]), # of a sensitivity, of 256
+    "tremolo": tuple(v / 2**24 for v in DX7_TABLES["amplitude_sensitivity"]), # of a sensitivity
     "feedback": (0.0, *(2.0 ** (feedback - 8) for feedback in range(1, 8))), # cycles
 }
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from .compiled import njit
 from .operators import OPERATORS, algorithms
 
 # %% ../nbs/02_fm_kernels.ipynb #0fb055f5

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit
 
+from .compiled import HAVE_NUMBA, njit
 from .project import available_cores
 
 # %% ../nbs/03_metrics.ipynb #5b3b79a0
@@ -24,9 +24,9 @@ def l1_distances(
     a, b = (np.ascontiguousarray(x, np.float32) for x in (predicted, audio))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"embeddings of shapes {a.shape} and {b.shape}, expected (Q, D) and (N, D)")
-    distances, starts = np.empty((len(a), len(b)), np.float32), range(0, len(a), 256)
+    fill, distances, starts = _fill_l1 if HAVE_NUMBA else _fill_l1_by_rows, np.empty((len(a), len(b)), np.float32), range(0, len(a), 256)
     with ThreadPoolExecutor(available_cores()) as pool:
-        list(pool.map(lambda i: _fill_l1(a[i:i + 256], b, distances[i:i + 256]), starts))
+        list(pool.map(lambda i: fill(a[i:i + 256], b, distances[i:i + 256]), starts))
     return distances
 
 
@@ -38,6 +38,11 @@ def _fill_l1(a: np.ndarray, b: np.ndarray, distances: np.ndarray) -> None:
             for k in range(a.shape[1]):
                 total += abs(a[i, k] - b[j, k])
             distances[i, j] = total / a.shape[1]
+
+
+def _fill_l1_by_rows(a: np.ndarray, b: np.ndarray, distances: np.ndarray) -> None:
+    for row, out in zip(a, distances):
+        out[:] = np.abs(row - b).mean(1)
 
 # %% ../nbs/03_metrics.ipynb #1fccd91d
 def own_ranks(

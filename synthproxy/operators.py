@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .synths import DX7_LOUDNESS, from_uniform, get_synth
+from .synths import DX7_TABLES, from_uniform, get_synth
 
 # %% ../nbs/01_operators.ipynb #b939391e
 OPERATORS = 6
@@ -75,7 +75,7 @@ def _times(like: Tensor) -> Tensor: # (3T,) seconds
     return (moments[:, None] + torch.tensor(_AROUND_S, dtype=like.dtype, device=like.device)).clamp(min=0).flatten()
 
 
-def _between(table: tuple[int, ...], value: Tensor) -> Tensor: # entries of a table of 100, linear between them
+def _between(table: list[int], value: Tensor) -> Tensor: # entries of a table of 100, linear between them
     entries = torch.tensor(table, dtype=value.dtype, device=value.device)
     below = value.clamp(0, 98.999).floor()
     return entries[below.long()] + (value - below) * (entries[below.long() + 1] - entries[below.long()])
@@ -98,7 +98,8 @@ def envelopes(
     times_s: Tensor, # (K,)
 ) -> tuple[Tensor, Tensor, Tensor]: # levels (..., K) and goals (..., 4) in octaves below full scale, log2 speeds (..., 4)
     "Each operator's envelope through the standard note."
-    goals = (_between(DX7_LOUDNESS, levels * 99) * 32 + _between(DX7_LOUDNESS, output * 99)[..., None] * 32 - 4256).clamp(min=16) / 256
+    loudness, loudest = (_between(DX7_TABLES["loudness"], level * 99) for level in (levels, output))
+    goals = ((loudness + loudest[..., None]) * 32 - 4256).clamp(min=16) / 256
     log_speed = (rates * (99 * 41 / 64)).clamp(max=63) / 4 - 14 + math.log2(44_100 / 64)
     speeds = torch.exp2(log_speed)
     level, begin = torch.zeros_like(output), torch.zeros_like(output)
@@ -112,16 +113,7 @@ def envelopes(
     return torch.where(times_s > _HOLD_S, released, now[..., :-1]) - 15, goals - 15, log_speed
 
 # %% ../nbs/01_operators.ipynb #7122f23e
-_PITCH_LEVELS = (
-    -128, -116, -104, -95, -85, -76, -68, -61, -56, -52, -49, -46, -43, -41, -39, -37, -35, -33, -32, -31, -30, -29, -28,
-    -27, -26, -25, -24, -23, -22, -21, -20, -19, -18, -17, -16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3,
-    -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29,
-    30, 31, 32, 33, 34, 35, 38, 40, 43, 46, 49, 53, 58, 65, 73, 82, 92, 103, 115, 127) # 32nds of an octave
-_PITCH_RATES = (
-    1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 16, 16, 17, 18, 18, 19, 20,
-    21, 22, 23, 24, 25, 26, 27, 28, 30, 31, 33, 34, 36, 37, 38, 39, 41, 42, 44, 46, 47, 49, 51, 53, 54, 56, 58, 60, 62, 64,
-    66, 68, 70, 72, 74, 76, 79, 82, 85, 88, 91, 94, 98, 102, 106, 110, 115, 120, 125, 130, 135, 141, 147, 153, 159, 165,
-    171, 178, 185, 193, 202, 211, 232, 243, 254, 255) # octaves in 21.3 seconds
+_PITCH_LEVELS, _PITCH_RATES = DX7_TABLES["pitch_eg_level"], DX7_TABLES["pitch_eg_rate"]
 
 
 def _glide(level: Tensor, goal: Tensor, octaves: Tensor) -> Tensor: # from level towards goal, so far at most

@@ -212,17 +212,27 @@ def choose(
 
 
 @patch
-def draw(
+def numbers(
     self: Prior,
     kind: str, # from choose
     generator: np.random.Generator, # of the row
     n: int, # presets to draw
+) -> np.ndarray: # (n, U) uniform numbers in [0, 1)
+    "The numbers that presets of a kind are made from: all that is random."
+    width = len(self.synth)
+    return generator.random((n, width if kind == "uniform" else 3 * width + len(self.modules) + 3))
+
+
+@patch
+def presets(
+    self: Prior,
+    kind: str, # from choose
+    u: np.ndarray, # (n, U) from numbers, of any rows
 ) -> np.ndarray: # (n, P) float32
-    "Draw presets of a kind."
+    "Presets of a kind, each made from its numbers."
     width = len(self.synth)
     if kind == "uniform":
-        return from_uniform(self.synth, generator.random((n, width)))
-    u = generator.random((n, 3 * width + len(self.modules) + 3))
+        return from_uniform(self.synth, u)
     if kind == "marginals":
         return self._marginals(u[:, :width])
     children = self._parents(u[:, -1])
@@ -230,7 +240,18 @@ def draw(
         others = self._parents(u[:, -2])
         for i, columns in enumerate(self.modules):
             children[:, columns] = np.where(u[:, 3 * width + i, None] < 0.5, others[:, columns], children[:, columns])
-    return self._mutate(children, u[:, -3] ** 3, u[:, :3 * width].reshape(n, 3, width))
+    return self._mutate(children, u[:, -3] ** 3, u[:, :3 * width].reshape(len(u), 3, width))
+
+
+@patch
+def draw(
+    self: Prior,
+    kind: str, # from choose
+    generator: np.random.Generator, # of the row
+    n: int, # presets to draw
+) -> np.ndarray: # (n, P) float32
+    "Draw presets of a kind."
+    return self.presets(kind, self.numbers(kind, generator, n))
 
 # %% ../nbs/01_priors.ipynb #c946da99
 @patch

@@ -17,6 +17,7 @@ TIMEOUT_S = 900 # of one notebook
 ROOT = Path(__file__).parent.parent
 LEFT = ROOT / "build" / "notebooks" # executed notebooks
 COMMANDS = {command.split("/")[1].split(".")[0]: command for command in (
+    "papermill nbs/01_dx7_batch.ipynb out.ipynb",
     "papermill nbs/03_datasets.ipynb out.ipynb",
     "papermill nbs/04_training.ipynb out.ipynb",
     "papermill nbs/05_eval.ipynb out.ipynb -p synth dexed",

@@ -1,16 +1,19 @@
 import errno
 import hashlib
+import io
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,6 +181,47 @@ def test_handcrafted_drops_duplicates_and_silence_and_keeps_names(tmp_path):
     assert made.names == ["a", "b", "c", "d"] and len(made.verify()) == 4
     assert made.manifest["dropped"] == {"duplicate": ["e (x:4)"], "silent": ["f (x:5)"]}
     assert np.array_equal(made.embeddings, embed_presets("dexed", "mel128", presets[:4])["embeddings"])
+
+
+def test_a_run_that_is_interrupted_says_how_to_go_on(tmp_path, reference, monkeypatch, caplog):
+    save, saved = datasets._save_shard, []
+
+    def interrupted(*given) -> str: # Ctrl-C while the third shard is written
+        saved.append(given)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+        return save(*given)
+
+    monkeypatch.setattr(datasets, "_save_shard", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        generate(RECIPE, tmp_path)
+    assert f"{tmp_path}: stopped; 2 of 8 shards are there, generate again to go on" in [record.message for record in caplog.records]
+    monkeypatch.undo()
+    assert manifest_hash(generate(RECIPE, tmp_path).folder) == manifest_hash(reference.folder)
+
+
+def test_a_disk_without_room_is_said_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=150_000))
+    with pytest.raises(OSError, match="a dataset of 0.0 GB, and 0.0 GB are free: choose another folder, or make room"):
+        generate(RECIPE, tmp_path)
+    assert not list(tmp_path.glob("shard-*"))
+
+
+def test_an_estimate_grows_with_rows_and_is_shown_for_a_long_run(tmp_path, monkeypatch):
+    with ThreadPoolExecutor(2) as pool:
+        assert 0 < datasets.estimate_s(RECIPE, 10, pool, 2) < datasets.estimate_s(RECIPE, 100_000, pool, 2)
+    shown = []
+    monkeypatch.setattr(datasets, "_LONG", ROWS)
+    monkeypatch.setattr(datasets.tqdm, "write", lambda bar, text: shown.append(text))
+    monkeypatch.setattr("sys.stderr", Terminal())
+    generate(RECIPE, tmp_path / "long")
+    generate(SMALL, tmp_path / "short")
+    assert len(shown) == 1 and re.fullmatch(r"long: 192 rows, about [0-9.]+ minutes", shown[0])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of a process of its own is read from /proc")
