@@ -31,7 +31,7 @@ NOT_RUN = {
     "make readme": "CI compares README.md with its notebook instead",
     "make clean-data": "deletes",
     "nbdev_update": "a way of working that changes notebooks",
-    "papermill nbs/90_benchmarks.ipynb out.ipynb -p repeats": "minutes; its results are committed",
+    "papermill nbs/90_benchmarks.ipynb out.ipynb -p rounds": "minutes; its results are committed",
     "make reproduce SYNTH=dexed PROFILE=cpu": "hours; its results are committed",
     "make reproduce SYNTH=dexed PROFILE=smoke": "CI runs it with its words in another order",
     "make reproduce PROFILE=smoke SYNTH=all": "a part of make check-all; CI runs it for Dexed",
