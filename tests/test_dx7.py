@@ -150,8 +150,8 @@ def test_dexed_py_plays_where_the_compiled_engine_differs(untested, monkeypatch,
     monkeypatch.setattr(dx7_batch, "_play", wrong)
     for _ in range(2):
         assert np.array_equal(render_batch(voices, note), engine_render(voices, note, 32_000))
-    assert [record.message for record in caplog.records] == [
-        "compiled for this machine, the DX7 differs from dexed-py, which plays from now on: the same sounds, six times slower"]
+    said = [record.message for record in caplog.records if "differs from dexed-py, which plays from now on" in record.message]
+    assert len(said) == 1 # it may also have said that it compiles
     assert np.isinf(DexedRenderer().rms_bound(sample(DEXED, 2))).all() # nothing is known
 
 
