@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property, partial
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,9 +124,9 @@ _MOST_DRAWS = 20_000 # then the gate is impossible
 def _draw(prior: Prior, kinds: dict[int, str], generators: dict[int, np.random.Generator]) -> np.ndarray: # (rows, 16, P), all rows of a kind at once
     presets = np.empty((len(kinds), _CANDIDATES, len(prior.synth)), np.float32)
     for kind in dict.fromkeys(kinds.values()):
-        rows = [row for row in kinds if kinds[row] == kind]
-        numbers = np.concatenate([prior.numbers(kind, generators[row], _CANDIDATES) for row in rows])
-        presets[[kinds[row] == kind for row in kinds]] = prior.presets(kind, numbers).reshape(len(rows), _CANDIDATES, -1)
+        of_kind = [own == kind for own in kinds.values()]
+        numbers = np.concatenate([prior.numbers(kind, generators[row], _CANDIDATES) for row in compress(kinds, of_kind)])
+        presets[of_kind] = prior.presets(kind, numbers).reshape(-1, _CANDIDATES, len(prior.synth))
     return presets
 
 

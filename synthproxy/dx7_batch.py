@@ -50,14 +50,18 @@ def amplitude(
 
 
 @register_jitable
+def _signed(size, log, phase): # an amplitude, whole octaves down, with the sign of its half-period
+    return np.int32(np.int32(np.int32(size >> np.int32(np.int32(log >> 10) & 31)) ^ np.int32(phase >> 31)) << 13)
+
+
+@register_jitable
 def wave(
     phase: np.int32, # a period is 2^32
     gain: np.int32, # attenuation in 1,024ths of an octave
 ) -> np.int32: # full scale is 2^26
     "One sample of one operator."
     log = np.int32(log_sine(phase) + gain)
-    size = np.int32(amplitude(np.int32(log & 1023)) >> np.int32(np.int32(log >> 10) & 31))
-    return np.int32(np.int32(size ^ np.int32(phase >> 31)) << 13)
+    return _signed(amplitude(np.int32(log & 1023)), log, phase)
 
 # %% ../nbs/01_dx7_batch.ipynb #925a35d9
 _LOG_SINES = np.array([log_sine(phase) for phase in (np.arange(4096) << 20).astype(np.uint32).view(np.int32)], np.int32)
@@ -71,8 +75,7 @@ def wave_by_table(
 ) -> np.int32: # full scale is 2^26
     "One sample of one operator, the same as by `wave`."
     log = np.int32(_LOG_SINES[np.int32(phase >> 20) & 4095] + gain)
-    size = np.int32(_AMPLITUDES[np.int32(log) & 1023] >> np.int32(np.int32(log >> 10) & 31))
-    return np.int32(np.int32(size ^ np.int32(phase >> 31)) << 13)
+    return _signed(_AMPLITUDES[log & 1023], log, phase)
 
 # %% ../nbs/01_dx7_batch.ipynb #58c0a74b
 LANES, _CHUNK = 64, 32 # voices side by side; blocks in a row
@@ -109,7 +112,7 @@ def _faint(rows, out, modulator, b, phase, step): # where only the sign is left
         phase = np.int32(phase + step)
 
 # %% ../nbs/01_dx7_batch.ipynb #9551da52
-_LAST, _BEFORE, _SHIFT, _PHASE = (LANES * i for i in range(4)) # in `state`; then the phases of a chain's other operators
+_LAST, _BEFORE, _PHASE, _SHIFT = (LANES * i for i in (0, 1, 2, 5)) # in `state`; a chain has three phases
 _ON, _GAIN, _SLOPE, _STEP = (LANES * i for i in range(4)) # in `now`; then gain and step of a chain's other operators
 
 
@@ -279,7 +282,7 @@ def _join(depth, voices, algorithm, shift, gains, steps, looped, first, last, me
         begin = LOOPS[algorithm[v], 1]
         if looped[v, first:last].any():
             for i in range(2 + depth): # last samples and phases
-                state[(i if i < 2 else i + 1) * LANES + count] = memory[v, i]
+                state[i * LANES + count] = memory[v, i]
             state[_SHIFT + count], who[count] = shift[v] + 1, v
             _load_lane(count, v, first, last, depth, begin, gains, steps, looped, now)
             count += 1
@@ -307,7 +310,7 @@ def _loops(depth, voices, algorithm, shift, gains, steps, looped, first, last, m
         _store_lanes(b - first, count, lanes, out, rows)
     for k in range(n):
         for i in range(2 + depth):
-            memory[who[k], i] = state[(i if i < 2 else i + 1) * LANES + k]
+            memory[who[k], i] = state[i * LANES + k]
 
 # %% ../nbs/01_dx7_batch.ipynb #28e408fa
 @njit(nogil=True, cache=True)
@@ -354,6 +357,7 @@ def engine_render(
     out: np.ndarray | None = None, # (B, T) float32, filled
 ) -> np.ndarray: # (B, T) float32
     "The same by dexed-py, voice by voice."
+    playable(voices)
     audio = _room(len(voices), note_samples(note, sample_rate_hz)[0], out)
     for voice, line in zip(voices, audio):
         engine = dexed.DexedSynth(sample_rate_hz)
@@ -424,9 +428,9 @@ def is_exact() -> bool:
     made = np.empty_like(true)
     with announced("the DX7"):
         _play(voices, _Key(), 32_000, 1, made)
-    if not np.array_equal(made, true):
+    if not (exact := np.array_equal(made, true)):
         _log.warning("compiled for this machine, the DX7 differs from dexed-py, which plays from now on: the same sounds, six times slower")
-    return np.array_equal(made, true)
+    return exact
 
 # %% ../nbs/01_dx7_batch.ipynb #2a3a850f
 def render_batch(
@@ -438,7 +442,6 @@ def render_batch(
 ) -> np.ndarray: # (B, T) float32, the engine's samples, before any gain or filter
     "Play DX7 voices; ValueError for what is no voice or note, or no room for it."
     audio = _room(len(voices), note_samples(note, sample_rate_hz)[0], out)
-    playable(voices)
     if sample_rate_hz < LOWEST_RATE_HZ or not is_exact():
         return engine_render(voices, note, sample_rate_hz, audio)
     _play(voices, note, sample_rate_hz, threads, audio)

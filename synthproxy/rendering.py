@@ -89,10 +89,9 @@ def render_voices(
     voices: np.ndarray, # (B, 155) uint8 DX7 voices, as they are: not projected onto the used parameters
     note: Note = Note(),
     sample_rate_hz: int = 32_000,
-    out: np.ndarray | None = None, # (B, T) float32 to be filled
 ) -> np.ndarray: # (B, T) float32 in about [-1, 1]
     "Play DX7 voices at the plug-in's level."
-    audio = block_dc(render_batch(voices, note, sample_rate_hz, out=out), sample_rate_hz, DEXED_GAIN)
+    audio = block_dc(render_batch(voices, note, sample_rate_hz), sample_rate_hz, DEXED_GAIN)
     return fade_out(audio, round(note.fade_s * sample_rate_hz))
 
 # %% ../nbs/01_rendering.ipynb #fc6dd57f
