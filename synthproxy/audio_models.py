@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SAMPLE_RATE_HZ', 'N_FFT', 'FRAME', 'HOP', 'N_MELS', 'WINDOW', 'WINDOW_HOP', 'WEIGHTS_VARIABLE', 'MOBILENETS',
            'AUDIO_MODELS', 'mel_filters', 'frame_log_mel', 'pre_emphasis', 'log_mel', 'cut_windows', 'window_log_mel',
-           'MobileNet', 'Weights', 'AudioModel', 'embed_windows', 'single_windows', 'style_dims', 'style_statistics',
+           'compiled_log_mel', 'compiled_window_log_mel', 'MobileNet', 'Weights', 'AudioModel', 'embed_windows',
+           'compiled_single_windows', 'compiled_embed_windows', 'single_windows', 'style_dims', 'style_statistics',
            'get_audio_model', 'have_weights']
 
 # %% ../nbs/02_audio_models.ipynb #a9b90304
@@ -15,7 +16,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,9 +25,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .audio_kernels import HARD_SWISH, RELU, Block, CompiledMel, CompiledNetwork, pack_depthwise, pack_pointwise
+from .compiled import HAVE_NUMBA, announced
 from .project import cache_folder, check_choice, write_json
 
 # %% ../nbs/02_audio_models.ipynb #32b6a854
@@ -64,39 +68,48 @@ def frame_log_mel(
     return ((power @ mel_filters().to(frames.device) + 1e-5).log() + 4.5) / 5
 
 
+def _check_length(audio, shortest): # a reflection needs more than what it reflects
+    if audio.ndim != 2 or audio.shape[1] <= shortest:
+        raise ValueError(f"audio of shape {tuple(audio.shape)}, expected (B, T) with more than {shortest} samples at {SAMPLE_RATE_HZ} Hz")
+
+
 def pre_emphasis(
-    audio: Tensor, # (..., T)
-) -> Tensor: # (..., T - 1)
+    audio: Tensor | np.ndarray, # (..., T)
+) -> Tensor | np.ndarray: # (..., T - 1)
     "Lift high frequencies."
     return audio[..., 1:] - 0.97 * audio[..., :-1]
 
 
 def log_mel(
-    audio: Tensor, # (B, T) at 32 kHz, T > 401
+    audio: Tensor, # (B, T) at 32 kHz
 ) -> Tensor: # (B, frames, 128)
-    "The log mel spectrogram of whole clips, edges reflected."
+    "The log mel spectrogram of whole clips, edges reflected; ValueError for a clip that is too short."
+    _check_length(audio, FRAME // 2 + 1)
     y = F.pad(pre_emphasis(audio)[:, None], (FRAME // 2, FRAME // 2 - 1), mode="reflect")[:, 0]
     return frame_log_mel(y.unfold(1, FRAME, HOP))
 
 # %% ../nbs/02_audio_models.ipynb #c6ad52a8
 WINDOW, WINDOW_HOP = 5120, 1600 # samples: 160 ms every 50 ms
 _FRAMES = 1 + (WINDOW - 1) // HOP # 16 frames in a window
-_INNER = range(2, _FRAMES - 1) # frames that do not touch the window's edges
+_INNER = np.arange(2, _FRAMES - 1) # frames that do not touch the window's edges
 
 
-def _edge_index() -> Tensor: # (3, 800) samples of a window's first two frames and its last one, reflected at the ends
-    last = WINDOW - 2 # index of the last pre-emphasised sample
-    centre = torch.tensor([0, 1, _FRAMES - 1])[:, None] * HOP
-    index = (centre + torch.arange(-FRAME // 2, FRAME // 2)).abs()
-    return torch.where(index > last, 2 * last - index, index)
+_EDGES = np.array([0, 1, _FRAMES - 1]) # those that do
+
+
+def _reflected(begins: np.ndarray, length: int) -> np.ndarray: # (F,) where frames begin, samples -> (F, 800) the samples that are in them
+    index = np.abs(begins[:, None] + np.arange(FRAME))
+    return np.where(index < length, index, 2 * (length - 1) - index)
+
+
+_EDGE_PATTERNS = _reflected(_EDGES * HOP - FRAME // 2, WINDOW - 1) # of pre-emphasised samples
 
 
 def cut_windows(
     audio: Tensor, # (B, T) at 32 kHz
 ) -> Tensor: # (B, W, 5120) a view, no copy
     "Cut a clip into overlapping windows, the clip reflected at its ends; ValueError for a clip that is too short."
-    if audio.ndim != 2 or audio.shape[1] <= WINDOW // 2:
-        raise ValueError(f"audio of shape {tuple(audio.shape)}, expected (B, T) with more than {WINDOW // 2} samples at {SAMPLE_RATE_HZ} Hz")
+    _check_length(audio, WINDOW // 2)
     return F.pad(audio[:, None], (WINDOW // 2, WINDOW // 2), mode="reflect")[:, 0].unfold(1, WINDOW, WINDOW_HOP)
 
 
@@ -108,10 +121,50 @@ def window_log_mel(
     y = pre_emphasis(windows) # (B, W, 5119)
     step = WINDOW_HOP // HOP # frames from one window to the next
     grid = torch.cat([y[:, :, :WINDOW_HOP].reshape(b, -1), y[:, -1, WINDOW_HOP:]], 1) # the whole clip, pre-emphasised
-    inner = frame_log_mel(grid[:, _INNER[0] * HOP - FRAME // 2:].unfold(1, FRAME, HOP)) # frame 2 of window 0 comes first
+    inner = frame_log_mel(grid[:, int(_INNER[0]) * HOP - FRAME // 2:].unfold(1, FRAME, HOP)) # frame 2 of window 0 comes first
     index = torch.arange(w)[:, None] * step + torch.arange(len(_INNER))
-    edges = frame_log_mel(y[..., _edge_index()]) # (B, W, 3, 128)
+    edges = frame_log_mel(y[..., torch.from_numpy(_EDGE_PATTERNS)]) # (B, W, 3, 128)
     return torch.cat([edges[:, :, :2], inner[:, index], edges[:, :, 2:]], 2)
+
+# %% ../nbs/02_audio_models.ipynb #7f9ce9f9
+@cache
+def _compiled_mel() -> CompiledMel:
+    return CompiledMel(mel_filters().numpy(), _hann(torch.device("cpu")).numpy(), N_FFT)
+
+
+def compiled_log_mel(
+    audio: np.ndarray, # (T,) float32 at 32 kHz
+) -> np.ndarray: # (frames, 128)
+    "`log_mel` of one clip."
+    _check_length(audio[None], FRAME // 2 + 1)
+    y = pre_emphasis(audio)
+    begins = np.arange(1 + (len(y) - 1) // HOP) * HOP - FRAME // 2
+    edges = (begins < 0) | (begins + FRAME > len(y))
+    kinds = np.where(edges, np.cumsum(edges) - 1, -1)
+    return _compiled_mel()(y, np.where(edges, 0, begins), kinds, _reflected(begins[edges], len(y))).T
+
+
+def _reflect(audio: np.ndarray) -> np.ndarray: # (T,) -> (T + 5120,) what windows are cut from
+    half = WINDOW // 2
+    return np.concatenate([audio[half:0:-1], audio, audio[-2:-2 - half:-1]])
+
+
+def compiled_window_log_mel(
+    audio: np.ndarray, # (T,) float32 at 32 kHz
+    which: np.ndarray, # (W,) numbers of windows
+) -> tuple[np.ndarray, np.ndarray]: # (128, F) frames, (W, 16) those of each window
+    "`window_log_mel` of some windows of one clip."
+    _check_length(audio[None], WINDOW // 2)
+    step, grid = WINDOW_HOP // HOP, which[:, None] * (WINDOW_HOP // HOP) + _INNER
+    needed = np.zeros(step * (1 + which.max()) + _FRAMES, bool)
+    needed[grid] = True
+    inner, count = np.flatnonzero(needed), np.arange(len(which))
+    begins = np.concatenate([inner * HOP - FRAME // 2, np.repeat(which * WINDOW_HOP, len(_EDGES))])
+    kinds = np.concatenate([np.full(len(inner), -1), np.tile(np.arange(len(_EDGES)), len(which))])
+    frames = np.empty((len(which), _FRAMES), np.int64)
+    frames[:, _INNER] = (np.cumsum(needed) - 1)[grid]
+    frames[:, _EDGES] = len(inner) + count[:, None] * len(_EDGES) + np.arange(len(_EDGES))
+    return _compiled_mel()(pre_emphasis(_reflect(audio)), begins, kinds, _EDGE_PATTERNS), frames
 
 # %% ../nbs/02_audio_models.ipynb #e2923144
 # kernel, expanded channels, output channels, squeeze and excitation, hard-swish (else ReLU), stride; at width 1
@@ -201,6 +254,36 @@ class MobileNet(nn.Module):
                 sequence[0], sequence[1] = fuse_conv_bn_eval(sequence[0], sequence[1]), nn.Identity()
         return self.requires_grad_(False).to(memory_format=torch.channels_last)
 
+# %% ../nbs/02_audio_models.ipynb #09afa6f8
+class _Packed(list): # of arrays
+    def put(self, *parts: np.ndarray) -> int: # the place of the first
+        place = sum(map(len, self))
+        self.extend(parts)
+        return place
+
+
+def _of(layer: nn.Module) -> tuple[np.ndarray, np.ndarray]: # (outputs, inputs or kernel^2), (outputs,)
+    return layer.weight.detach().flatten(1).numpy(), layer.bias.detach().numpy()
+
+
+def _pack_block(block: _Block, embedded: bool, packed: _Packed) -> Block:
+    *expand, filtered = [layer for layer in block.block[:-1] if isinstance(layer, nn.Sequential)]
+    gates, conv, project = [layer for layer in block.block if isinstance(layer, _SqueezeExcitation)], filtered[0], block.block[-1][0]
+    weight, bias = _of(expand[0][0]) if expand else (np.empty((0, conv.in_channels)), np.empty(0))
+    places = [packed.put(*(pack_pointwise(weight[i:i + 8], bias[i:i + 8]) for i in range(0, len(bias), 8))) if expand else -1, packed.put(pack_depthwise(*_of(conv)))]
+    gate = gates[0].conc_se_layers[0] if gates else {}
+    places += [packed.put(pack_pointwise(*_of(layer))) for layer in gate.values()] or [-1, -1]
+    return Block(conv.kernel_size[0], conv.stride[0], weight.shape[1], conv.out_channels, project.out_channels, gate["fc1"].out_features if gates else 0,
+                 HARD_SWISH if isinstance(filtered[-1], nn.Hardswish) else RELU, block.residual, embedded, *places, packed.put(pack_pointwise(*_of(project))))
+
+
+@patch
+def compiled(self: MobileNet) -> CompiledNetwork:
+    "The same network in compiled loops; after `optimise`."
+    packed = _Packed([pack_depthwise(*_of(self.features[0][0]))])
+    blocks = [_pack_block(block, i in _EMBEDDING_BLOCKS, packed) for i, block in enumerate(self.features[1:], 1)]
+    return CompiledNetwork(np.concatenate(packed), blocks)
+
 # %% ../nbs/02_audio_models.ipynb #80c66c6a
 WEIGHTS_VARIABLE = "SYNTHPROXY_WEIGHTS" # environment variable that names a folder with weights files
 _RELEASE = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/"
@@ -242,30 +325,34 @@ class Weights:
         return path
 
 # %% ../nbs/02_audio_models.ipynb #190e6c8d
-def _checked(audio: np.ndarray) -> Tensor: # (B, T) float32
-    audio = torch.as_tensor(np.ascontiguousarray(audio, np.float32))
-    if audio.ndim != 2 or (audio.numel() and not torch.isfinite(torch.stack(audio.aminmax())).all()): # both are NaN where a sample is
-        raise ValueError(f"audio of shape {tuple(audio.shape)}, expected (B, T) without NaN or infinity")
+def _checked(audio: np.ndarray) -> np.ndarray: # (B, T) float32
+    audio = np.ascontiguousarray(audio, np.float32)
+    if audio.ndim != 2 or not np.isfinite(audio).all():
+        raise ValueError(f"audio of shape {audio.shape}, expected (B, T) without NaN or infinity")
     return audio
 
 
-_embedding, _guard = {"at once": 0, "threads before": 1}, threading.Lock()
+_torch = threading.Lock()
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]: # sums depend on how many threads share them; the last one out puts back what the first one found
-    with _guard:
-        if not _embedding["at once"]:
-            _embedding["threads before"] = torch.get_num_threads()
-        _embedding["at once"] += 1
+def _one_thread() -> Iterator[None]:
+    with _torch:
+        before = torch.get_num_threads()
         torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _guard:
-            _embedding["at once"] -= 1
-            if not _embedding["at once"]:
-                torch.set_num_threads(_embedding["threads before"])
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _by_torch(function: Callable[..., Tensor], device: str) -> Callable[..., np.ndarray]: # the same function of arrays
+    @torch.inference_mode()
+    def run(*arrays: np.ndarray) -> np.ndarray:
+        with _one_thread() if torch.device(device).type == "cpu" else nullcontext():
+            return function(*(torch.from_numpy(a).to(device) for a in arrays)).cpu().numpy()
+
+    return run
 
 
 class AudioModel:
@@ -274,33 +361,32 @@ class AudioModel:
     def __init__(
         self,
         name: str,
-        embed: Callable[[Tensor], Tensor], # (B, T) on the device -> (B, D)
+        embed: Callable[[np.ndarray], np.ndarray], # (B, T) -> (B, D)
         dims: int, # D
         licence: str, # of the weights
         device: str = "cpu",
         weights_sha256: str | None = None,
-        windows: Callable[[Tensor, Tensor], Tensor] | None = None, # (B, T), (W,) window numbers -> (B, W, D)
+        windows: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None, # (B, T), (W,) window numbers -> (B, W, D)
+        compiled: bool = False, # else by torch; the last digits differ
     ):
         self.name, self.dims, self.licence, self.sample_rate_hz = name, dims, licence, SAMPLE_RATE_HZ
-        self.device, self.weights_sha256, self._embed, self._windows = torch.device(device), weights_sha256, embed, windows
+        self.device, self.weights_sha256, self.compiled, self._embed, self._windows = torch.device(device), weights_sha256, compiled, embed, windows
 
-    @torch.inference_mode()
     def embed(
         self,
         audio: np.ndarray, # (B, T) float32 mono at sample_rate_hz
     ) -> np.ndarray: # (B, D) float32
         "Embed each clip; the same bytes for a clip whatever its batch. ValueError for NaN or a wrong shape."
         audio, together = _checked(audio), 1 if self.device.type == "cpu" else 64
-        with _one_thread():
-            parts = [self._embed(clips.to(self.device)).cpu() for clips in audio.split(together)]
-        return torch.cat(parts).numpy() if parts else np.empty((0, self.dims), np.float32)
+        parts = [self._embed(audio[i:i + together]) for i in range(0, len(audio), together)]
+        return np.concatenate(parts) if parts else np.empty((0, self.dims), np.float32)
 
 # %% ../nbs/02_audio_models.ipynb #656b83ad
 @patch
 def describe(self: AudioModel) -> dict:
-    "What made the embedding; part of a dataset's identity."
+    "What made the embedding; part of a dataset's identity. Nothing is said of an implementation where it is torch."
     return {"name": self.name, "dims": self.dims, "sample_rate_hz": self.sample_rate_hz,
-            "device": self.device.type, "weights_sha256": self.weights_sha256}
+            "device": self.device.type, "weights_sha256": self.weights_sha256} | ({"implementation": "compiled"} if self.compiled else {})
 
 # %% ../nbs/02_audio_models.ipynb #bf9a9064
 def embed_windows(
@@ -325,6 +411,39 @@ def embed_windows(
     features = (features * weight[used][:, None]).reshape(len(audio), -1, features.shape[1])
     return features.sum(1) / windows.shape[1]
 
+# %% ../nbs/02_audio_models.ipynb #2e272555
+def _window_weights(audio: np.ndarray) -> np.ndarray: # (T,) -> (W,) how many windows each stands for: the first silent one for all
+    reflected = _reflect(audio)
+    loud = reflected[:len(reflected) // HOP * HOP].reshape(-1, HOP).any(1)
+    loud = sliding_window_view(loud, WINDOW // HOP)[::WINDOW_HOP // HOP].any(1)
+    weight, silent = loud.astype(np.float32), np.flatnonzero(~loud)
+    weight[silent[:1]] = len(silent)
+    return weight
+
+
+def compiled_single_windows(
+    network: CompiledNetwork,
+    audio: np.ndarray, # (T,) float32 at 32 kHz
+    which: np.ndarray, # (W,) numbers of windows
+    with_mel: bool, # put the 128 mel averages before the network's features
+) -> np.ndarray: # (W, D)
+    "The embeddings of some windows of one clip."
+    mel, frames = compiled_window_log_mel(audio, which)
+    features = network(mel, frames)
+    return np.concatenate([mel.T[frames].mean(1), features], 1) if with_mel else features
+
+
+def compiled_embed_windows(
+    network: CompiledNetwork,
+    audio: np.ndarray, # (T,) float32 at 32 kHz
+    with_mel: bool, # put the 128 mel averages before the network's features
+) -> np.ndarray: # (D,)
+    "Average of the windows' embeddings of one clip."
+    _check_length(audio[None], WINDOW // 2)
+    weight = _window_weights(audio)
+    used = np.flatnonzero(weight)
+    return (compiled_single_windows(network, audio, used, with_mel) * weight[used, None]).sum(0) / np.float32(len(weight))
+
 # %% ../nbs/02_audio_models.ipynb #77aa10b2
 def single_windows(
     network: MobileNet,
@@ -341,7 +460,6 @@ def single_windows(
 
 
 @patch
-@torch.inference_mode()
 def embed_windows(
     self: AudioModel,
     audio: np.ndarray, # (B, T) float32 mono at sample_rate_hz
@@ -354,28 +472,28 @@ def embed_windows(
     count = 1 + audio.shape[1] // WINDOW_HOP
     if not all(0 <= n < count for n in which):
         raise ValueError(f"windows {which}: the clip has windows 0 to {count - 1}")
-    return self._windows(audio.to(self.device), torch.as_tensor(which, device=self.device)).cpu().numpy()
+    return self._windows(audio, np.asarray(which, np.int64))
 
 # %% ../nbs/02_audio_models.ipynb #d3514780
-def _mel128(audio: Tensor) -> Tensor: # (B, T) -> (B, 128)
-    return log_mel(audio).mean(1)
+_DCT = np.cos(np.pi / N_MELS * (np.arange(N_MELS)[:, None] + 0.5) * np.arange(40)) * (2 / N_MELS) ** 0.5 # (128, 40)
+_DCT[:, 0] /= 2**0.5
 
 
-def _mel128_windows(audio: Tensor, which: Tensor) -> Tensor: # (B, T), (W,) -> (B, W, 128)
-    mel, step, half = log_mel(audio), WINDOW_HOP // HOP, WINDOW // HOP // 2
-    return torch.stack([mel[:, max(0, step * n - half):step * n + half].mean(1) for n in which.tolist()], 1)
+def _mel128(mel: np.ndarray) -> np.ndarray: # (frames, 128) -> (128,)
+    return mel.mean(0)
 
 
-def _mfcc40(audio: Tensor) -> Tensor: # (B, T) -> (B, 40)
-    n = torch.arange(N_MELS, dtype=torch.float64)
-    dct = torch.cos(torch.pi / N_MELS * (n[:, None] + 0.5) * n[:40]) * (2 / N_MELS) ** 0.5 # (128, 40)
-    dct[:, 0] /= 2**0.5
-    return _mel128(audio) @ dct.to(audio)
+def _mfcc40(mel: np.ndarray) -> np.ndarray: # (frames, 128) -> (40,)
+    return (_mel128(mel)[:, None] * _DCT).sum(0).astype(np.float32)
 
 
-def _mel128_std(audio: Tensor) -> Tensor: # (B, T) -> (B, 256)
-    mel = log_mel(audio)
-    return torch.cat([mel.mean(1), mel.std(1)], 1)
+def _mel128_std(mel: np.ndarray) -> np.ndarray: # (frames, 128) -> (256,)
+    return np.concatenate([mel.mean(0), mel.std(0, ddof=1)])
+
+
+def _mel128_windows(mel: np.ndarray, which: np.ndarray) -> np.ndarray: # (frames, 128), (W,) -> (W, 128)
+    step, half = WINDOW_HOP // HOP, WINDOW // HOP // 2
+    return np.stack([mel[max(0, step * n - half):step * n + half].mean(0) for n in which])
 
 
 def _log_spectra(audio: Tensor) -> Tensor: # (B, T) -> (B, 1795): three resolutions, averaged over time
@@ -416,6 +534,8 @@ def _randomise(network: MobileNet) -> None: # the same numbers everywhere, whate
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             fan_in = module.weight[0].numel()
             module.weight.data = torch.randn(module.weight.shape, generator=generator) * (2 / fan_in) ** 0.5
+            if module.bias is not None:
+                module.bias.data.zero_()
 
 # %% ../nbs/02_audio_models.ipynb #4cefcdff
 MOBILENETS = { # name -> width, weights
@@ -425,11 +545,52 @@ MOBILENETS = { # name -> width, weights
     "mn20": (2.0, Weights("mn20_as_mAP_478.pt")),
     "mn30": (3.0, Weights("mn30_as_mAP_482.pt")),
 }
-_BASELINES = {"mel128": (_mel128, N_MELS, _mel128_windows), "mfcc40": (_mfcc40, 40, None),
-              "mel128_std": (_mel128_std, 2 * N_MELS, None), "logspec": (_log_spectra, 1795, None)}
-AUDIO_MODELS = (*_BASELINES, *MOBILENETS, *(f"{name}_{what}" for what in ("mel", "style", "random") for name in MOBILENETS)) # names for get_audio_model
+_BASELINES = {"mel128": (_mel128, N_MELS), "mfcc40": (_mfcc40, 40), "mel128_std": (_mel128_std, 2 * N_MELS)}
+AUDIO_MODELS = (*_BASELINES, "logspec", *MOBILENETS, *(f"{name}_{what}" for what in ("mel", "style", "random") for name in MOBILENETS)) # names for get_audio_model
+
+# %% ../nbs/02_audio_models.ipynb #066ba4c3
+def _agrees(what: str, compiled: Callable[[], np.ndarray], reference: Callable[[], np.ndarray]) -> bool: # can compiled code be used here?
+    if not HAVE_NUMBA:
+        return False
+    try:
+        with announced(what):
+            found = compiled()
+        if np.allclose(found, reference(), rtol=1e-3, atol=1e-3):
+            return True
+        _log.warning("%s gives other numbers than torch on this processor: torch is used, which takes about three times as long", what)
+    except Exception as error: # whatever the compiler cannot do here, torch can
+        _log.warning("%s cannot be compiled here (%s: %s): torch is used, which takes about three times as long", what, type(error).__name__, error)
+    return False
 
 
+@cache
+def _noise() -> np.ndarray: # (1, T)
+    return np.random.default_rng(0).normal(0, 0.1, (1, WINDOW + WINDOW_HOP)).astype(np.float32)
+
+
+def _baseline(name: str, device: str) -> AudioModel:
+    (statistic, dims), by_torch = _BASELINES[name], _by_torch(log_mel, device)
+    compiled = torch.device(device).type == "cpu" and _agrees("the mel spectrogram", lambda: compiled_log_mel(_noise()[0]), lambda: by_torch(_noise())[0])
+
+    def mels(audio: np.ndarray) -> np.ndarray: # (B, T) -> (B, frames, 128)
+        return np.stack([compiled_log_mel(clip) for clip in audio]) if compiled else by_torch(audio)
+
+    windows = (lambda audio, which: np.stack([_mel128_windows(mel, which) for mel in mels(audio)])) if name == "mel128" else None
+    return AudioModel(name, lambda audio: np.stack([statistic(mel) for mel in mels(audio)]), dims, "none needed", device, None, windows, compiled)
+
+
+def _mobilenet(name: str, network: MobileNet, with_mel: bool, device: str, digest: str | None) -> AudioModel:
+    about, dims = (device, digest), network.dims + N_MELS * with_mel
+    embed = _by_torch(lambda audio: embed_windows(network, audio, with_mel), device)
+    windows = _by_torch(lambda audio, which: single_windows(network, audio, which, with_mel), device)
+    if torch.device(device).type == "cpu":
+        fast = network.compiled()
+        if _agrees(f"the network of {name}", lambda: compiled_embed_windows(fast, _noise()[0], with_mel), lambda: embed(_noise())[0]):
+            return AudioModel(name, lambda audio: np.stack([compiled_embed_windows(fast, clip, with_mel) for clip in audio]), dims, "MIT (EfficientAT)", *about,
+                              lambda audio, which: np.stack([compiled_single_windows(fast, clip, which, with_mel) for clip in audio]), True)
+    return AudioModel(name, embed, dims, "MIT (EfficientAT)", *about, windows)
+
+# %% ../nbs/02_audio_models.ipynb #f128b68a
 @cache
 def get_audio_model(
     name: str, # one of AUDIO_MODELS
@@ -438,8 +599,9 @@ def get_audio_model(
     "Load an audio model; ValueError for an unknown name, FileNotFoundError where weights are missing."
     check_choice(name, AUDIO_MODELS, "audio model")
     if name in _BASELINES:
-        embed, dims, windows = _BASELINES[name]
-        return AudioModel(name, embed, dims, "none needed", device, windows=windows)
+        return _baseline(name, device)
+    if name == "logspec":
+        return AudioModel(name, _by_torch(_log_spectra, device), 1795, "none needed", device)
     base, _, what = name.partition("_")
     width, weights = MOBILENETS[base]
     network, digest = MobileNet(width), None
@@ -451,11 +613,9 @@ def get_audio_model(
         network.load_state_dict({k: v for k, v in loaded.items() if k in network.state_dict()})
     network.optimise().to(device)
     if what == "style":
-        return AudioModel(name, lambda audio: style_statistics(network, audio), style_dims(network), "MIT (EfficientAT)", device, digest)
-    with_mel = what == "mel"
-    return AudioModel(name, lambda audio: embed_windows(network, audio, with_mel), network.dims + N_MELS * with_mel,
-                      "MIT (EfficientAT)", device, digest,
-                      lambda audio, which: single_windows(network, audio, which, with_mel))
+        embed = _by_torch(lambda audio: style_statistics(network, audio), device)
+        return AudioModel(name, embed, style_dims(network), "MIT (EfficientAT)", device, digest)
+    return _mobilenet(name, network, what == "mel", device, digest)
 
 # %% ../nbs/02_audio_models.ipynb #9bbda544
 def have_weights(

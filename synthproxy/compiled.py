@@ -15,10 +15,10 @@ from contextlib import contextmanager
 _log = logging.getLogger(__name__)
 
 try:
-    from numba import njit
+    from numba import config, njit
     from numba.extending import register_jitable
-    HAVE_NUMBA = True
-except ImportError as error:
+    HAVE_NUMBA = not config.DISABLE_JIT # the user's own choice, in the environment
+except (ImportError, OSError) as error: # OSError: its library cannot be loaded
     _log.warning("numba cannot be used here (%s): loops run as ordinary Python, which is slow; `pip install numba`", error)
     HAVE_NUMBA = False
 

@@ -406,19 +406,25 @@ def _begin(recipe: Recipe, folder: Path) -> dict: # the manifest, with None for 
     made_from, shards = json.loads(json.dumps(recipe.describe())), -(-recipe.rows // recipe.shard_rows)
     there = (folder / MANIFEST).is_file()
     manifest = read_manifest(folder) if there else {"format": 1, "made_from": made_from, "shards": [None] * shards, "versions": provenance()["versions"]} | _measured(recipe)
-    if differs := _difference(manifest["made_from"], made_from) or (len(manifest["shards"]) != shards and "shards"):
-        raise ValueError(f"{folder} holds another dataset: {differs} is {_short(manifest['made_from'].get(differs))}, "
-                         f"not {_short(made_from.get(differs))}; choose another folder or delete this one")
     for i, shard in enumerate(manifest["shards"]):
         path = folder / _shard_name(i)
         if shard and not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == shard["sha256"]):
             manifest["shards"][i] = None
+    if None not in manifest["shards"]: # nothing to make: an implementation that differs in last digits does not matter
+        made_from["audio_model"] = _implemented_as(made_from["audio_model"], manifest["made_from"]["audio_model"])
+    if differs := _difference(manifest["made_from"], made_from) or (len(manifest["shards"]) != shards and "shards"):
+        raise ValueError(f"{folder} holds another dataset: {differs} is {_short(manifest['made_from'].get(differs))}, "
+                         f"not {_short(made_from.get(differs))}; choose another folder or delete this one")
     write_json(folder / MANIFEST, manifest)
     return manifest
 
 
 def _difference(a: dict, b: dict) -> str: # the first field in which two recipes differ, "" where they are the same
     return next((key for key in sorted({*a, *b}) if a.get(key) != b.get(key)), "")
+
+
+def _implemented_as(model: dict, other: dict) -> dict: # the description of an audio model, with the other's implementation
+    return {k: v for k, v in model.items() if k != "implementation"} | {k: v for k, v in other.items() if k == "implementation"}
 
 
 def _short(value: object) -> str:

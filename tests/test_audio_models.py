@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import patch
@@ -8,7 +11,7 @@ import pytest
 import torch
 
 from synthproxy import audio_models
-from synthproxy.audio_models import MobileNet, Weights, cut_windows, get_audio_model, log_mel, window_log_mel
+from synthproxy.audio_models import AudioModel, MobileNet, Weights, cut_windows, get_audio_model, log_mel, window_log_mel
 from synthproxy.rendering import DexedRenderer
 from synthproxy.synths import sample
 
@@ -35,6 +38,65 @@ def test_embedding_does_not_depend_on_the_batch(mn04_weights):
         together = model.embed(audio)
         assert np.array_equal(np.concatenate([model.embed(a[None]) for a in audio]), together)
         assert np.isfinite(together).all() and together.shape == (6, model.dims)
+
+
+def _by_torch(name: str) -> AudioModel: # the same model where numba is missing
+    get_audio_model.cache_clear()
+    try:
+        with patch.object(audio_models, "HAVE_NUMBA", False):
+            return get_audio_model(name)
+    finally:
+        get_audio_model.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["mn04", "mn04_mel", "mn04_random", "mel128", "mfcc40", "mel128_std"])
+def test_compiled_models_are_those_of_torch(mn04_weights, name):
+    compiled, plain = get_audio_model(name), _by_torch(name)
+    assert compiled.compiled and compiled.describe() == plain.describe() | {"implementation": "compiled"}
+    audio = DexedRenderer(32_000).render(sample(DexedRenderer().synth, 8, seed=4))
+    audio[1, 50_000:], audio[2, :80_000], audio[3] = 0, 0, 0
+    scale = np.abs(plain.embed(audio)).max()
+    np.testing.assert_allclose(compiled.embed(audio), plain.embed(audio), atol=2e-5 * scale)
+    for length in (2561, 2880, 7999, 40_123): # no whole hop, a few windows, lanes that are not full
+        np.testing.assert_allclose(compiled.embed(audio[:, :length]), plain.embed(audio[:, :length]), atol=2e-5 * scale)
+    long = audio.reshape(1, -1)[:, :300_000] # more windows than go through the network at once
+    np.testing.assert_allclose(compiled.embed(long), plain.embed(long), atol=2e-5 * scale)
+    if name in ("mn04_mel", "mel128"):
+        np.testing.assert_allclose(compiled.embed_windows(audio, (0, 57, 3, 100)), plain.embed_windows(audio, (0, 57, 3, 100)), atol=2e-5 * scale)
+
+
+def test_compiled_models_do_not_touch_the_threads_of_torch(mn04_weights):
+    audio, models = np.random.default_rng(0).normal(0, .1, (1, 32_000)).astype(np.float32), [get_audio_model(name) for name in ("mn04", "mel128")]
+    with patch("torch.set_num_threads", side_effect=AssertionError):
+        for model in models:
+            with ThreadPoolExecutor(4) as pool:
+                made = list(pool.map(lambda _: model.embed(audio), range(8)))
+            assert all(np.array_equal(m, made[0]) for m in made)
+
+
+@pytest.mark.parametrize("fault", [{"return_value": np.zeros(192, np.float32)}, {"side_effect": RuntimeError("no such instruction")}])
+def test_a_processor_on_which_compiled_code_fails_uses_torch(mn04_weights, caplog, fault):
+    get_audio_model.cache_clear()
+    with patch.object(audio_models, "compiled_embed_windows", **fault):
+        model = get_audio_model("mn04")
+    get_audio_model.cache_clear()
+    assert not model.compiled and "torch is used" in caplog.text and "mn04" in caplog.text
+    assert np.abs(model.embed(REFERENCE["audio"]) - REFERENCE["embedding"][:, 128:]).max() < 1e-4
+
+
+def test_the_length_of_vectors_does_not_change_a_bit(tmp_path):
+    code = ("import sys, numpy as np\n"
+            "from synthproxy import audio_kernels\n"
+            "from synthproxy.audio_kernels import *\n"
+            "if sys.argv[1] == 'there':\n"
+            "    audio_kernels.get_host_cpu_features = dict\n" # as where vectors are half as long
+            "rng, y = np.random.default_rng(0), room(16 * stride(96))\n"
+            "x, w = rng.normal(size=24 * stride(96)).astype(np.float32), rng.normal(size=16 * 25).astype(np.float32)\n"
+            "pointwise(x, 24, stride(96), w, 0, 16, y, 0, stride(96), LINEAR, 96)\n"
+            "print(y.reshape(16, -1)[:, :96].astype(float).sum(), y.tobytes().hex())")
+    made = [subprocess.run([sys.executable, "-c", code, where], capture_output=True, text=True, check=True,
+                           env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / where)}).stdout for where in ("here", "there")]
+    assert made[0] == made[1] and abs(float(made[0].split()[0])) > 1
 
 
 def test_silent_windows_once_is_the_same_as_every_window(mn04_weights):
@@ -90,6 +152,9 @@ def test_bad_audio_and_bad_names():
         get_audio_model("mel128").embed(np.ones(9000, np.float32))
     with pytest.raises(ValueError, match="more than 2560 samples"):
         cut_windows(torch.ones(1, 2000))
+    for name, shortest in (("mel128", 401), ("mn04_random", 2560)):
+        with pytest.raises(ValueError, match=f"more than {shortest} samples"):
+            get_audio_model(name).embed(np.ones((1, shortest), np.float32))
 
 
 def test_baselines_are_what_they_say():
@@ -101,13 +166,14 @@ def test_baselines_are_what_they_say():
     np.testing.assert_allclose(get_audio_model("mfcc40").embed(audio), dct(mel, norm="ortho")[:, :40], atol=1e-4)
 
 
-def test_threads_that_embed_leave_torch_as_it_was():
-    model, audio = get_audio_model("mel128"), np.random.default_rng(0).normal(size=(1, 32_000)).astype(np.float32)
+@pytest.mark.parametrize("name", ["mel128", "logspec", "mn04_random"])
+def test_threads_that_embed_leave_torch_as_it_was(name):
+    model, audio = get_audio_model(name), np.random.default_rng(0).normal(size=(1, 32_000)).astype(np.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with ThreadPoolExecutor(4) as pool:
-            made = list(pool.map(lambda _: model.embed(audio), range(40)))
+            made = list(pool.map(lambda _: model.embed(audio), range(20)))
         assert torch.get_num_threads() == 2 and all(np.array_equal(m, made[0]) for m in made)
     finally:
         torch.set_num_threads(before)
@@ -118,6 +184,7 @@ def test_models_for_comparison_need_no_weights_and_are_the_same_everywhere(name,
     monkeypatch.setenv("SYNTHPROXY_WEIGHTS", str(tmp_path))
     audio = np.random.default_rng(1).normal(0, .1, (2, 20_000)).astype(np.float32)
     get_audio_model.cache_clear()
+    torch.manual_seed(4)
     first = get_audio_model(name).embed(audio)
     get_audio_model.cache_clear()
     torch.manual_seed(5)

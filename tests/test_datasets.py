@@ -224,6 +224,20 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_a_set_that_torch_embedded_opens_and_is_not_mixed_with_another_implementation(tmp_path):
+    generate(SMALL, tmp_path)
+    path, compiled = tmp_path / "manifest.json", {"implementation": "compiled"}
+    manifest = json.loads(path.read_text())
+    assert compiled.items() <= manifest["made_from"]["audio_model"].items()
+    del manifest["made_from"]["audio_model"]["implementation"]
+    path.write_text(json.dumps(manifest))
+    assert len(generate(SMALL, tmp_path)) == SMALL.rows and json.loads(path.read_text()) == manifest # nothing to make, nothing changed
+    (tmp_path / manifest["shards"][0]["file"]).unlink()
+    with pytest.raises(ValueError, match="holds another dataset: audio_model is .*implementation"):
+        generate(SMALL, tmp_path)
+    assert json.loads(path.read_text()) == manifest
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of a process of its own is read from /proc")
 def test_memory_stays_under_2_gb_and_does_not_grow_with_rows(tmp_path, mn04_weights):
     "The peak of all threads together. The system's ru_maxrss would count what the process that started it had."
