@@ -12,7 +12,9 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -179,9 +181,11 @@ def make_rows(
     recipe: Recipe,
     rows: range, # which rows
     early_rejection: bool = True, # skip rendering where the bound fails the gate; the rows are the same without
+    prior: Prior | None = None, # the recipe's, where its voices are not at hand
 ) -> tuple[dict[str, np.ndarray], Counter]: # presets, embeddings, rms, draws; seconds and counts by stage
     "Draw, render and embed some rows of a dataset. Any process that can import synthproxy can run this."
-    prior, model, spent = recipe_prior(recipe.distribution, recipe.synth, recipe.voices), get_audio_model(recipe.audio_model, recipe.device), Counter()
+    prior = prior or recipe_prior(recipe.distribution, recipe.synth, recipe.voices)
+    model, spent = get_audio_model(recipe.audio_model, recipe.device), Counter()
     renderer = get_renderer(recipe.synth, model.sample_rate_hz)
     generators = {row: row_generator(recipe.seed, row) for row in rows}
     kinds = {row: prior.choose(generator) for row, generator in generators.items()}
@@ -440,7 +444,7 @@ def _shard_name(i: int) -> str:
     return f"shard-{i:05}.safetensors"
 
 # %% ../nbs/03_datasets.ipynb #deda8585
-_LONG = 2_000 # rows that are worth an estimate
+_PROBE = 16 # rows of each worker that an estimate takes
 _log = logging.getLogger(__name__)
 
 
@@ -451,11 +455,15 @@ def estimate_s(
     workers: int, # chunks at work at a time
 ) -> float: # seconds
     "How long making rows will take, from a few that are made and thrown away."
-    make = partial(make_rows, recipe)
-    list(pool.map(make, [range(i, i + 1) for i in range(workers)])) # loads, and compiles
+    make = partial(make_rows, recipe, prior=recipe_prior(recipe.distribution, recipe.synth, recipe.voices))
+    list(pool.map(make, [range(i, i + 1) for i in range(2 * workers)])) # loads, and compiles; with twice as many tasks as workers none is idle
     start = time.perf_counter()
-    list(pool.map(make, [range(16 * i, 16 * i + 16) for i in range(workers)]))
-    return (time.perf_counter() - start) * rows / (16 * workers)
+    list(pool.map(make, [range(_PROBE * i, _PROBE * (i + 1)) for i in range(workers)]))
+    return (time.perf_counter() - start) * rows / (_PROBE * workers)
+
+
+def _is_long(rows: int, workers: int) -> bool: # worth an estimate, which costs a twentieth of it at most
+    return rows >= max(2_000, 20 * _PROBE * workers)
 
 
 def _check_room(recipe: Recipe, folder: Path, shards: int) -> None: # on the disk
@@ -465,6 +473,18 @@ def _check_room(recipe: Recipe, folder: Path, shards: int) -> None: # on the dis
         raise OSError(f"{folder}: a dataset of {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: choose another folder, or make room")
 
 # %% ../nbs/03_datasets.ipynb #23a0e837
+def _made_by(recipe: Recipe) -> dict: # what makes a row, on this machine
+    model = get_audio_model(recipe.audio_model, recipe.device)
+    return {"audio_model": model.describe(), "renderer": get_renderer(recipe.synth, model.sample_rate_hz).describe(), "table_sha256": get_synth(recipe.synth).table_hash}
+
+
+def _make_chunk(recipe: Recipe, rows: range, prior: Prior, made_by: dict) -> tuple[dict[str, np.ndarray], Counter]: # of make_rows, by the same means as all others
+    if differs := _difference(found := _made_by(recipe), made_by):
+        raise ValueError(f"worker on {platform.node()}: {differs} is {_short(found[differs])}, not {_short(made_by[differs])}; "
+                         "every worker needs the same version of synthproxy, of its engine and of numba")
+    return make_rows(recipe, rows, prior=prior)
+
+
 def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_rows: int, pool: Executor, workers: int) -> None:
     def chunks():
         for shard in todo:
@@ -472,28 +492,33 @@ def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_ro
             for first in range(shard * recipe.shard_rows, end, chunk_rows):
                 yield shard, range(first, min(first + chunk_rows, end))
 
+    prior, made_by = recipe_prior(recipe.distribution, recipe.synth, recipe.voices), _made_by(recipe)
     rows = sum(min(recipe.shard_rows, recipe.rows - shard * recipe.shard_rows) for shard in todo)
     with tqdm(total=rows, unit="row", desc=folder.name, disable=None) as bar:
-        if rows >= _LONG and not bar.disable:
-            bar.write(f"{folder.name}: {rows:,} rows, about {estimate_s(recipe, rows, pool, workers) / 60:.1f} minutes")
+        if _is_long(rows, workers) and not bar.disable:
+            bar.write(f"{folder.name}: {rows:,} rows, about {estimate_s(recipe, rows, pool, workers) / 60:.1f} minutes", file=sys.stderr)
             bar.reset()
         total, parts, running, queue = Counter(), {shard: {} for shard in todo}, {}, chunks()
         start = time.perf_counter()
-        while True:
-            for shard, chunk in queue:
-                running[pool.submit(make_rows, recipe, chunk)] = shard, chunk
-                if len(running) >= 2 * workers:
+        try:
+            while True:
+                for shard, chunk in queue:
+                    running[pool.submit(_make_chunk, recipe, chunk, prior, made_by)] = shard, chunk
+                    if len(running) >= 2 * workers:
+                        break
+                if not running:
                     break
-            if not running:
-                break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                shard, chunk = running.pop(future)
-                parts[shard][chunk.start], spent = future.result()
-                total += spent
-                _name_failures(manifest, spent)
-                _finish(recipe, folder, manifest, shard, parts)
-                bar.update(len(chunk))
-                bar.set_postfix(acceptance=f"{total['rows'] / total['draws']:.1%}")
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    shard, chunk = running.pop(future)
+                    parts[shard][chunk.start], spent = future.result()
+                    total += spent
+                    _name_failures(manifest, spent)
+                    _finish(recipe, folder, manifest, shard, parts)
+                    bar.update(len(chunk))
+                    bar.set_postfix(acceptance=f"{total['rows'] / total['draws']:.1%}")
+        finally: # whatever ended it: an executor of the caller's keeps no work that nobody waits for
+            for future in running:
+                future.cancel()
     _keep_cost(folder, total, time.perf_counter() - start)
 
 # %% ../nbs/03_datasets.ipynb #6b93f7fb
@@ -681,6 +706,8 @@ def make_dataset(
     synth: str, # name of a synth
     profile: str, # name of a profile
     split: str, # train, validation, test or handcrafted
+    workers: int | None = None, # see generate
+    executor: Executor | None = None, # see generate
 ) -> Dataset:
     "Make one set of a profile, or finish it; ValueError where another one is there, FileNotFoundError where there are no hand-crafted presets."
     size, folder = get_profile(profile, synth), data_folder(synth, profile) / check_choice(split, SPLITS, "split")
@@ -688,7 +715,7 @@ def make_dataset(
     if factory and split in ("train", "handcrafted"): # the voices come before what is drawn near to them
         import_presets(synth, factory, folder.with_name("handcrafted"), size.audio_model, size.handcrafted_rows)
     if split != "handcrafted":
-        return generate(profile_recipe(synth, profile, split), folder)
+        return generate(profile_recipe(synth, profile, split), folder, workers, executor=executor)
     if (folder / MANIFEST).is_file() or not (shipped := _shipped(synth)):
         return open_dataset(synth, profile, split)
     return store_handcrafted(synth, size.audio_model, *_evenly(shipped, size.handcrafted_rows), folder)
@@ -698,11 +725,13 @@ def get_dataset(
     synth: str, # name of a synth
     profile: str, # name of a profile
     split: str, # train, validation, test or handcrafted
+    workers: int | None = None, # see generate
+    executor: Executor | None = None, # see generate
 ) -> Dataset:
     "Open one set of a profile; make or finish it where it is missing; ValueError where another one is there."
     folder = data_folder(synth, profile) / check_choice(split, SPLITS, "split")
     there = (folder / MANIFEST).is_file() and None not in read_manifest(folder)["shards"]
-    return (open_dataset if there else make_dataset)(synth, profile, split)
+    return open_dataset(synth, profile, split) if there else make_dataset(synth, profile, split, workers, executor)
 
 # %% ../nbs/03_datasets.ipynb #ce273a53
 def has_handcrafted(

@@ -211,12 +211,29 @@ def test_an_estimate_grows_with_rows_and_is_shown_for_a_long_run(tmp_path, monke
     with ThreadPoolExecutor(2) as pool:
         assert 0 < datasets.estimate_s(RECIPE, 10, pool, 2) < datasets.estimate_s(RECIPE, 100_000, pool, 2)
     shown = []
-    monkeypatch.setattr(datasets, "_LONG", ROWS)
-    monkeypatch.setattr(datasets.tqdm, "write", lambda bar, text: shown.append(text))
+    assert datasets._is_long(2_000, 2) and not datasets._is_long(2_000, 64)
+    monkeypatch.setattr(datasets, "_is_long", lambda rows, workers: rows >= ROWS)
+    monkeypatch.setattr(datasets.tqdm, "write", lambda bar, text, file: shown.append(text))
     monkeypatch.setattr("sys.stderr", Terminal())
     generate(RECIPE, tmp_path / "long")
     generate(SMALL, tmp_path / "short")
     assert len(shown) == 1 and re.fullmatch(r"long: 192 rows, about [0-9.]+ minutes", shown[0])
+
+
+def test_an_executor_of_the_callers_keeps_no_work_after_an_interruption(tmp_path, monkeypatch):
+    given = []
+
+    class Kept(ThreadPoolExecutor):
+        def submit(self, *work):
+            given.append(super().submit(*work))
+            return given[-1]
+
+    with Kept(1) as pool:
+        pool.submit(time.sleep, .3) # so that all others wait
+        monkeypatch.setattr(datasets, "wait", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            generate(RECIPE, tmp_path, workers=3, executor=pool)
+        assert len(given) == 7 and all(future.cancelled() for future in given[1:])
 
 
 class Terminal(io.StringIO):
@@ -239,16 +256,17 @@ def test_a_set_that_torch_embedded_opens_and_is_not_mixed_with_another_implement
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of a process of its own is read from /proc")
-def test_memory_stays_under_2_gb_and_does_not_grow_with_rows(tmp_path, mn04_weights):
-    "The peak of all threads together. The system's ru_maxrss would count what the process that started it had."
+@pytest.mark.parametrize(("model", "sizes"), [("mel128", (256, 1024)), ("mn04", (160,))])
+def test_memory_stays_under_2_gb_and_does_not_grow_with_rows(tmp_path, mn04_weights, model, sizes):
+    "The peak of all threads together, each run in a process of its own. The system's ru_maxrss would count what the process that started it had."
     code = ("import sys; from synthproxy.datasets import *\n"
-            "for model, rows in (('mn04', 384), ('mel128', 640)):\n" # more than the chunks that are made at a time; the audio of 640 rows is 410 MB
-            "    generate(Recipe('dexed', model, rows, 3), f'{sys.argv[1]}/{model}')\n"
-            "    print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])")
-    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    first, then = [int(line) * 1024 / 1e6 for line in run.stdout.split()] # MB
-    assert 100 < first < 2000 and then < first + 200
-    assert read_log(tmp_path / "mn04")[0]["rows"] == 384
+            "model, rows = sys.argv[2], int(sys.argv[3])\n" # the least is more than the chunks that are made at a time
+            "generate(Recipe('dexed', model, rows, 3), sys.argv[1], workers=2, chunk_rows=32)\n"
+            "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])")
+    peaks = [int(subprocess.run([sys.executable, "-c", code, str(tmp_path / str(rows)), model, str(rows)], capture_output=True,
+                                text=True, check=True).stdout) * 1024 / 1e6 for rows in sizes] # MB; the audio of 768 rows is 490
+    assert 100 < peaks[0] < 2000 and peaks[-1] < peaks[0] + 100
+    assert read_log(tmp_path / str(sizes[-1]))[0]["rows"] == sizes[-1]
 
 
 # one's own presets, three verbs, and what ships

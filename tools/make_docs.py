@@ -120,8 +120,8 @@ def main() -> None:
     results_page()
     shutil.copy(ROOT / "docs" / "reproducibility.md", DOCS)
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
-    nav = [{"Home": "index.md"}, {"Results": "results.md"}, {"Add a synth": "91_add_a_synth.ipynb"}, {"Reproducibility": "reproducibility.md"},
-           {"Notebooks": [{f"{path.stem[:2]} {title_of(path)}": path.name} for path in notebooks if path.stem != "91_add_a_synth"]},
+    nav = [{"Home": "index.md"}, {"Results": "results.md"}, {"Add a synth": "91_add_a_synth.ipynb"}, {"Costs": "92_costs.ipynb"}, {"Reproducibility": "reproducibility.md"},
+           {"Notebooks": [{f"{path.stem[:2]} {title_of(path)}": path.name} for path in notebooks if path.stem not in ("91_add_a_synth", "92_costs")]},
            {"API": [{module: f"api/{module}.md"} for module in modules]}]
     config |= {"nav": nav, "docs_dir": str(DOCS), "site_dir": str(ROOT / "build" / "site")}
     (ROOT / "build" / "mkdocs.yml").write_text(yaml.safe_dump(config, sort_keys=False))
