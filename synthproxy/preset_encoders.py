@@ -136,6 +136,15 @@ class TokenGRU(nn.Module):
         return self.highways(torch.cat([last[0], last[1]], 1))
 
 
+def _first_token(layer: nn.TransformerEncoderLayer, tokens: Tensor) -> Tensor: # (B, N, token) -> (B, token)
+    "What a layer makes of the first token, which looks at all; of the others it makes nothing."
+    norms = (layer.norm1, layer.norm2, nn.Identity(), nn.Identity()) if layer.norm_first else (nn.Identity(), nn.Identity(), layer.norm1, layer.norm2)
+    before_attention, before_mix, after_attention, after_mix = norms
+    keys, first = before_attention(tokens), tokens[:, :1]
+    first = after_attention(first + layer.self_attn(keys[:, :1], keys, keys, need_weights=False)[0])
+    return after_mix(first + layer.linear2(F.relu(layer.linear1(before_mix(first)))))[:, 0]
+
+
 class TokenTransformer(nn.Module):
     "Transformer over the tokens; a [CLS] token in front collects the answer, or their mean is it. No dropout."
 
@@ -166,8 +175,10 @@ class TokenTransformer(nn.Module):
 
     def forward(self, presets: Tensor) -> Tensor: # (B, P) -> (B, D)
         tokens = self.tokens(presets) + self.positions
-        seen = self.layers(torch.cat([self.cls.expand(len(tokens), 1, -1), tokens], 1))
-        return self.head(seen[:, 0] if self.pool == "cls" else seen[:, 1:].mean(1))
+        seen, layers = torch.cat([self.cls.expand(len(tokens), 1, -1), tokens], 1), self.layers.layers
+        for layer in layers[:-1]:
+            seen = layer(seen)
+        return self.head(_first_token(layers[-1], seen) if self.pool == "cls" else layers[-1](seen)[:, 1:].mean(1))
 
 # %% ../nbs/02_preset_encoders.ipynb #cfc207b0
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -217,7 +228,12 @@ def forward(self: ModuleGraph, presets: Tensor) -> Tensor: # (B, P) -> (B, D)
     for tell_all, message, update in zip(self.tell_all, self.messages, self.updates):
         sent = message(state).relu().chunk(edges.shape[1], -1)
         received = [(edges[:, k] @ s.flatten(2)).view_as(state) for k, s in enumerate(sent)]
-        state = state + update(torch.cat([state + tell_all(whole)[:, None, None], *received], -1))
+        told = torch.cat([state + tell_all(whole)[:, None, None], *received], -1)
+        if update is self.updates[-1]: # only what is heard still matters
+            where = heard[..., 0].nonzero(as_tuple=True)
+            state = state.index_put(where, state[where] + update(told[where]))
+        else:
+            state = state + update(told)
     total, most = (state * heard[..., None]).sum(1), state.masked_fill(heard[..., None] == 0, -torch.inf).amax(1)
     moments = self.moment(torch.cat([total, most, whole[:, None].expand_as(total)], -1)) # (B, T, 4 * hidden)
     return self.head(torch.cat([(moments * self.weights[:, None]).sum(1), moments.amax(1), whole], -1))
