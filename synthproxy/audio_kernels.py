@@ -111,11 +111,16 @@ _MOST_WINDOWS = 128 # at a time, in the last blocks
 
 
 @njit(**_COMPILED)
+def _whole(n): # as many numbers as whole vectors hold
+    return (n + LANES - 1) // LANES * LANES
+
+
+@njit(**_COMPILED)
 def stride(
     n: int, # numbers in a channel
 ) -> int: # a multiple of 16
     "Numbers from one channel to the next."
-    return (n + 2 * LANES - 1) // LANES * LANES
+    return _whole(n) + LANES
 
 
 def room(
@@ -362,11 +367,6 @@ def _gate(y, yo, gates, go, pixels, lanes):
         o, g = np.uint64(yo + p * lanes), np.uint64(go)
         for j in range(np.uint64(lanes)):
             y[o + j] *= gates[g + j]
-
-
-@njit(**_COMPILED)
-def _whole(lanes): # whole vectors
-    return (lanes + LANES - 1) // LANES * LANES
 
 
 @njit(**_COMPILED)

@@ -47,6 +47,11 @@ from .synths import get_synth, list_synths, row_generator, validate
 MOST_ROWS, MOST_SHARDS = 1_000_000_000, 100_000 # of a dataset; more is a slip of the pen
 
 
+def _made_by(recipe: "Recipe") -> dict: # JSON-able: what makes its rows, on this machine
+    model = get_audio_model(recipe.audio_model, recipe.device)
+    return {"audio_model": model.describe(), "renderer": get_renderer(recipe.synth, model.sample_rate_hz).describe(), "table_sha256": get_synth(recipe.synth).table_hash}
+
+
 @dataclass(frozen=True)
 class Recipe:
     "What a synthetic dataset is made from."
@@ -76,8 +81,7 @@ class Recipe:
 
     def describe(self) -> dict: # JSON-able
         "The identity of the dataset."
-        model = get_audio_model(self.audio_model, self.device)
-        return self.known() | {"audio_model": model.describe(), "renderer": get_renderer(self.synth, model.sample_rate_hz).describe()}
+        return self.known() | _made_by(self)
 
     def known(self) -> dict: # JSON-able
         "What of the identity can be said without weights or engine. Of the voices their content counts, and not the folder."
@@ -473,11 +477,6 @@ def _check_room(recipe: Recipe, folder: Path, shards: int) -> None: # on the dis
         raise OSError(f"{folder}: a dataset of {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: choose another folder, or make room")
 
 # %% ../nbs/03_datasets.ipynb #23a0e837
-def _made_by(recipe: Recipe) -> dict: # what makes a row, on this machine
-    model = get_audio_model(recipe.audio_model, recipe.device)
-    return {"audio_model": model.describe(), "renderer": get_renderer(recipe.synth, model.sample_rate_hz).describe(), "table_sha256": get_synth(recipe.synth).table_hash}
-
-
 def _make_chunk(recipe: Recipe, rows: range, prior: Prior, made_by: dict) -> tuple[dict[str, np.ndarray], Counter]: # of make_rows, by the same means as all others
     if differs := _difference(found := _made_by(recipe), made_by):
         raise ValueError(f"worker on {platform.node()}: {differs} is {_short(found[differs])}, not {_short(made_by[differs])}; "
