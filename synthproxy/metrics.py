@@ -51,13 +51,15 @@ def own_ranks(
     "The rank of each row's own column, ties counted against it; ValueError if the matrix is not square."
     if distances.ndim != 2 or distances.shape[0] != distances.shape[1]:
         raise ValueError(f"distances of shape {distances.shape}, expected (N, N)")
-    return 1 + _nearer(distances).sum(1)
+    return np.array([1 + count for near in _nearer(distances) for count in near.sum(1)], int)
 
 
-def _nearer(distances: np.ndarray) -> np.ndarray: # (N, N) bool: is this wrong candidate at least as near as the right one?
-    nearer = ~(distances > np.diag(distances)[:, None])
-    np.fill_diagonal(nearer, False)
-    return nearer
+def _nearer(distances: np.ndarray) -> Iterator[np.ndarray]: # (B, N) bool, block by block: is this wrong candidate at least as near as the right one?
+    own = np.diag(distances)
+    for start in range(0, len(own), 256): # all at once, memory is the bound: several times the matrix
+        near = ~(distances[start:start + 256] > own[start:start + 256, None])
+        np.fill_diagonal(near[:, start:], False)
+        yield near
 
 # %% ../nbs/03_metrics.ipynb #72d60ca3
 def mrr(
@@ -110,7 +112,7 @@ def gallery_ranks(
     chosen = np.zeros((n, subsets), np.float32)
     for column, rows in enumerate(members):
         chosen[rows, column] = 1
-    counts = _nearer(distances).astype(np.float32) @ chosen # exact: integers below 2^24
+    counts = np.concatenate([near.astype(np.float32) @ chosen for near in _nearer(distances)]) # exact: integers below 2^24
     for column, rows in enumerate(members):
         yield 1 + counts[rows, column].astype(int)
 

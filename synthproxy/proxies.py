@@ -63,7 +63,7 @@ class SynthProxy(nn.Module):
     def embed(
         self,
         presets: np.ndarray, # (B, P) or (P,); ValueError where invalid
-        batch: int = 1024,
+        batch: int = 256, # more at a time takes longer: what lies between layers leaves the cache
         heard: Tensor | None = None, # (B, M, 128) what `hear` gives for them, if it is kept
     ) -> np.ndarray: # (B, D) float32
         "Predict the embeddings of presets."

@@ -2,13 +2,10 @@
 import importlib.util
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from filelock import FileLock
 
 from synthproxy import tables
 
@@ -51,10 +48,15 @@ def test_a_step_runs_when_what_it_depends_on_changes_and_only_then(dodo, tmp_pat
     with (tmp_path / "synthproxy" / "umaps.py").open("a") as file:
         file.write("\nunused = 1\n")
     assert step().done() # prose, and a module that it does not import
-    for change in (lambda: read.write_text("2"), lambda: write_notebook(notebook, code + "\n1"),
-                   lambda: (tmp_path / "synthproxy" / "project.py").open("a").write("\n")): # a module that the imported one imports
-        change()
-        assert not step().done() and step().run() and step().done()
+    module = tmp_path / "synthproxy" / "project.py" # that the imported one imports
+    for changed in (notebook, module, read):
+        before = changed.read_text()
+        write_notebook(notebook, code + "\n1") if changed == notebook else changed.write_text(before + "\n")
+        assert not step().done()
+        if changed != read:
+            changed.write_text(before)
+            assert step().done()
+    assert step().run() and step().done()
 
 
 def test_a_failed_step_says_so_and_stays_stale(dodo, tmp_path, capsys):
@@ -69,23 +71,30 @@ def test_modules_are_followed(dodo):
     assert {"proxies", "datasets", "plugins", "synths", "project"} <= names and "umaps" not in names
 
 
-def status(*given: str) -> subprocess.CompletedProcess:
-    with FileLock(ROOT / "build" / "status.lock"): # of doit's database, where tests run beside each other
-        return subprocess.run([Path(sys.executable).parent / "doit", "--file", "dodo.py", *given, "plan"], cwd=ROOT, capture_output=True, text=True)
+@pytest.fixture
+def status(dodo, monkeypatch, capsys):
+    def plan(profile: str, synth: str, voices: Path | None = None) -> tuple[bool, str]: # can all be made, and what is said
+        for name, given in (("PROFILE", profile), ("SYNTH", synth), ("VOICES", voices)):
+            monkeypatch.setattr(dodo, name, given)
+        dodo.synths.cache_clear()
+        dodo.steps.cache_clear()
+        return dodo.plan(), capsys.readouterr().out
+
+    return plan
 
 
-def test_status_names_what_is_left_out(monkeypatch):
+def test_status_names_what_is_left_out(status, monkeypatch):
     for variable in ("TALNM_PATH", "DIVA_PATH", "DEXED_PATH"):
         monkeypatch.delenv(variable, raising=False)
-    every = status("profile=smoke", "synth=all")
-    assert every.returncode == 0 and "03_datasets_faust_poly" in every.stdout and "06_tables" in every.stdout and "steps are stale" in every.stdout
-    assert "left out: diva (diva: no plug-in (DIVA_PATH is not set); set DIVA_PATH" in every.stdout and "03_datasets_diva" not in every.stdout
-    one = status("profile=smoke", "synth=diva")
-    assert one.returncode != 0 and "diva was asked for and cannot be made here" in one.stdout
-    wrong = status("profile=smok", "synth=dexed")
-    assert wrong.returncode != 0 and "did you mean 'smoke'?" in wrong.stdout + wrong.stderr
+    made, every = status("smoke", "all")
+    assert made and "03_datasets_faust_poly" in every and "06_tables" in every and "steps are stale" in every
+    assert "left out: diva (diva: no plug-in (DIVA_PATH is not set); set DIVA_PATH" in every and "03_datasets_diva" not in every
+    made, one = status("smoke", "diva")
+    assert not made and "diva was asked for and cannot be made here" in one
+    with pytest.raises(ValueError, match="did you mean 'smoke'?"):
+        status("smok", "dexed")
     monkeypatch.setenv("SYNTHPROXY_WEIGHTS", "")
-    assert "missing: weights of mn04" in status("profile=cpu", "synth=dexed").stdout
+    assert "missing: weights of mn04" in status("cpu", "dexed")[1]
 
 
 def test_a_profile_without_handcrafted_presets_has_its_other_tables(tmp_path):
@@ -114,8 +123,8 @@ def test_presets_of_ones_own_are_one_parameter(dodo, tmp_path, monkeypatch):
     assert first.key() != key
 
 
-def test_wrong_folders_of_presets_are_one_clear_error(tmp_path):
-    wrong = status("profile=smoke", "synth=dexed", f"voices={tmp_path / 'nowhere'}")
-    assert wrong.returncode != 0 and "nowhere is not there: expected a folder of presets of dexed" in wrong.stdout + wrong.stderr
-    every = status("profile=smoke", "synth=all", f"voices={tmp_path}")
-    assert every.returncode != 0 and "holds presets of one synth: name it" in every.stdout + every.stderr
+def test_wrong_folders_of_presets_are_one_clear_error(status, tmp_path):
+    with pytest.raises(ValueError, match="nowhere is not there: expected a folder of presets of dexed"):
+        status("smoke", "dexed", tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds presets of one synth: name it"):
+        status("smoke", "all", tmp_path)
