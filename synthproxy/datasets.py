@@ -164,20 +164,30 @@ class _Found(NamedTuple):
     embedding: np.ndarray # (D,)
 
 
+_AT_ONCE = 32 # sounds in memory
+
+
+def _try(recipe: Recipe, tried: list[tuple[int, int, np.ndarray]], renderer, model, spent: Counter) -> dict[int, _Found]: # row -> the first of its candidates that passes
+    (rows, numbers, presets), start = zip(*tried), time.perf_counter()
+    audio, played = _play(np.stack(presets), rows, recipe.note, renderer, spent)
+    passed, level = _pass(audio, recipe.rms_low, recipe.rms_high)
+    first = {rows[played[k]]: k for k in reversed(passed)} # the last one that is put there is the first one
+    spent["render_s"] += (rendered := time.perf_counter()) - start
+    embeddings = model.embed(audio[list(first.values())]) if first else ()
+    spent["embed_s"] += time.perf_counter() - rendered
+    return {row: _Found(numbers[played[k]], presets[played[k]], level[k], embedding) for (row, k), embedding in zip(first.items(), embeddings)}
+
+
 def _accept(
     recipe: Recipe, candidates: dict[int, list[tuple[int, np.ndarray]]], renderer, model, spent: Counter
 ) -> dict[int, _Found]: # row -> its first candidate that passes
-    found, turn = {}, 0
+    found, turn, together = {}, 0, getattr(renderer, "together", 1)
     while rows := [row for row, given in candidates.items() if row not in found and turn < len(given)]:
-        tried, start = [candidates[row][turn] for row in rows], time.perf_counter()
-        audio, played = _play(np.stack([preset for _, preset in tried]), rows, recipe.note, renderer, spent)
-        passed, level = _pass(audio, recipe.rms_low, recipe.rms_high)
-        spent["render_s"] += (rendered := time.perf_counter()) - start
-        for k, embedding in zip(passed, model.embed(audio[passed]) if len(passed) else ()):
-            i, preset = tried[played[k]]
-            found[rows[played[k]]] = _Found(i, preset, level[k], embedding)
-        spent["embed_s"] += time.perf_counter() - rendered
-        turn += 1
+        each = max(1, together // len(rows))
+        tried = [(row, *candidate) for row in rows for candidate in candidates[row][turn:turn + each]]
+        for start in range(0, len(tried), _AT_ONCE):
+            found = _try(recipe, tried[start:start + _AT_ONCE], renderer, model, spent) | found # what an earlier part found counts
+        turn += each
     return found
 
 # %% ../nbs/03_datasets.ipynb #db17169a

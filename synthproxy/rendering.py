@@ -98,6 +98,7 @@ def render_voices(
 class DexedRenderer:
     "The Dexed engine without a plug-in host, at the plug-in's level."
     deterministic = True
+    together = 16 # sounds that are played in about half the time that they take one by one
 
     def __init__(
         self,
