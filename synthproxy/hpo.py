@@ -187,7 +187,7 @@ def validation_curve(
     torch.manual_seed(config.seed)
     proxy.encoder = ENCODERS[config.encoder][0](get_synth(config.synth), dims, **network)
     proxy.to(device).measure_targets(data.embeddings, train)
-    optimiser = torch.optim.AdamW(proxy.parameters(), lr=train.learning_rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(proxy.parameters(), lr=train.learning_rate, weight_decay=0.0, fused=True)
     for epoch in range(config.epochs):
         given = (data.presets, data.embeddings, train, epoch, device, data.heard, data.windows)
         if not math.isfinite(train_epoch(proxy, optimiser, *given)):

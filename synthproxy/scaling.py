@@ -43,7 +43,7 @@ def fit(
 ) -> SynthProxy: # trained, in eval mode
     "Train in memory, without checkpoints, to the last epoch."
     proxy.measure_targets(embeddings, config)
-    optimiser = torch.optim.AdamW(proxy.parameters(), lr=config.learning_rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(proxy.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True)
     smooth = torch.optim.swa_utils.AveragedModel(proxy, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(average), use_buffers=True) if average else None
     if smooth:
         optimiser.register_step_post_hook(lambda *_: smooth.update_parameters(proxy))

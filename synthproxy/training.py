@@ -268,7 +268,7 @@ def train(
     proxy = SynthProxy({"synth": made["synth"], "encoder": config.encoder, "encoder_size": config.encoder_size,
                         "audio_model": made["audio_model"]["name"], "dims": made["audio_model"]["dims"],
                         "table_sha256": made["table_sha256"], "structure_sha256": get_synth(made["synth"]).structure_hash}).to(device)
-    optimiser = torch.optim.AdamW(proxy.parameters(), lr=config.learning_rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(proxy.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True)
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / STATE).is_file():
         about = _resume(folder, proxy, optimiser, about)
