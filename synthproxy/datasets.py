@@ -11,7 +11,6 @@ __all__ = ['MOST_ROWS', 'MOST_SHARDS', 'SPLITS', 'Recipe', 'recipe_prior', 'make
 import hashlib
 import json
 import logging
-import os
 import platform
 import shutil
 import sys
@@ -27,20 +26,20 @@ from typing import NamedTuple
 
 import numpy as np
 from fastcore.basics import patch
-from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
 from .audio_models import AUDIO_MODELS, MOBILENETS, get_audio_model
 from .project import (MANIFEST, SEEDS, SHIPPED, available_cores, check_choice, check_parameters, data_folder, get_profile, json_field, provenance,
-                      read_json, write_json)
+                      read_json, write_json, write_whole)
 from .notes import Note
 from .rendering import rms
 from .plugins import RenderError, get_renderer
 from .presets import read_presets
 from .priors import (DISTRIBUTIONS, VOICES, VOICES_FILE, Prior, describe_prior, get_prior, have_voices, preset_folder, read_voices,
                      split_presets)
+from .stores import alone, as_folder, local_copy
 from .synths import get_synth, list_synths, row_generator, validate
 
 # %% ../nbs/03_datasets.ipynb #09ad0756
@@ -228,15 +227,7 @@ def make_rows(
 # %% ../nbs/03_datasets.ipynb #cee3ea78
 def _save_shard(path: Path, tensors: dict[str, np.ndarray]) -> str: # sha256 of the file
     content = save(tensors)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True) # where the disk is full
+    write_whole(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -259,7 +250,7 @@ def read_manifest(
     folder: str | Path, # of a dataset
 ) -> dict:
     "The manifest of a dataset; ValueError that names file, field and remedy where it is damaged or absurd."
-    path = Path(folder) / MANIFEST
+    path = as_folder(folder) / MANIFEST
     content = read_json(path, _AGAIN)
     field = partial(json_field, content, path=path, remedy=_AGAIN)
     check_choice(field("made_from.kind", str), ("synthetic", "handcrafted", "windows"), f"kind in {path}")
@@ -309,9 +300,9 @@ class Dataset:
 
     def __init__(
         self,
-        folder: str | Path, # holds manifest.json and shards
+        folder: str | Path, # holds manifest.json and shards; or its URL, see 03_stores
     ):
-        self.folder = Path(folder)
+        self.folder = as_folder(folder)
         if not (self.folder / MANIFEST).is_file():
             raise FileNotFoundError(f"no dataset in {self.folder}: {MANIFEST} is missing")
         self.manifest = read_manifest(self.folder)
@@ -365,7 +356,7 @@ def _slice(self: Dataset, shard: dict, name: str): # of one shard's tensor, when
     dims, windows = made["audio_model"]["dims"], made.get("windows", [])
     forms = {"presets": ("F32", [_width(made["synth"])]), "embeddings": ("F32", [dims]), "rms": ("F32", []), "draws": ("I32", []),
              "windows": ("F16", [len(windows), dims])}
-    with _open_shard(path) as file:
+    with _open_shard(local_copy(path, shard["sha256"])) as file:
         check_choice(name, forms if set(file.keys()) <= set(forms) else file.keys(), "tensor")
         part = file.get_slice(check_choice(name, file.keys(), "tensor"))
     dtype, of_a_row = forms[name]
@@ -394,15 +385,14 @@ def verify(self: Dataset) -> Dataset: # itself, when all is well
 # %% ../nbs/03_datasets.ipynb #d2f7138c
 def generate(
     recipe: Recipe,
-    folder: str | Path, # of the dataset; resumed if it is there
+    folder: str | Path, # of the dataset, or its URL; resumed if it is there
     workers: int | None = None, # chunks at work at a time: threads, or what the executor offers; one for each core by default
     chunk_rows: int = 64, # rows given to a worker at once
     executor: Executor | None = None, # where chunks run; threads by default
 ) -> Dataset:
-    "Make a synthetic dataset, or finish one that was interrupted; OSError where the disk has no room for it."
-    folder, workers = Path(folder), workers or available_cores()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")): # released by the system if this process is killed
+    "Make a synthetic dataset, or finish one that was interrupted; OSError where the disk has no room for it, or another machine is at it."
+    folder, workers = as_folder(folder), workers or available_cores()
+    with alone(folder):
         manifest = _begin(recipe, folder)
         todo = [i for i, shard in enumerate(manifest["shards"]) if shard is None]
         if todo:
@@ -480,7 +470,9 @@ def _is_long(rows: int, workers: int) -> bool: # worth an estimate, which costs 
     return rows >= max(2_000, 20 * _PROBE * workers)
 
 
-def _check_room(recipe: Recipe, folder: Path, shards: int) -> None: # on the disk
+def _check_room(recipe: Recipe, folder: Path, shards: int) -> None: # on the disk; of a store nothing is known
+    if not isinstance(folder, Path):
+        return
     columns = len(get_synth(recipe.synth)) + get_audio_model(recipe.audio_model, recipe.device).dims + 2
     needed, free = 4 * columns * min(shards * recipe.shard_rows, recipe.rows), shutil.disk_usage(folder).free
     if needed > free:
@@ -507,7 +499,7 @@ def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_ro
         if _is_long(rows, workers) and not bar.disable:
             bar.write(f"{folder.name}: {rows:,} rows, about {estimate_s(recipe, rows, pool, workers) / 60:.1f} minutes", file=sys.stderr)
             bar.reset()
-        total, parts, running, queue = Counter(), {shard: {} for shard in todo}, {}, chunks()
+        total, drawn, parts, running, queue = Counter(), {}, {shard: {} for shard in todo}, {}, chunks()
         start = time.perf_counter()
         try:
             while True:
@@ -522,7 +514,7 @@ def _run(recipe: Recipe, folder: Path, manifest: dict, todo: list[int], chunk_ro
                     parts[shard][chunk.start], spent = future.result()
                     total += spent
                     _name_failures(manifest, spent)
-                    _finish(recipe, folder, manifest, shard, parts)
+                    _finish(recipe, folder, manifest, shard, parts, drawn)
                     bar.update(len(chunk))
                     bar.set_postfix(acceptance=f"{total['rows'] / total['draws']:.1%}")
         finally: # whatever ended it: an executor of the caller's keeps no work that nobody waits for
@@ -537,20 +529,22 @@ def _name_failures(manifest: dict, spent: Counter) -> None: # in the manifest, f
         manifest["failed"] = sorted({*manifest.get("failed", []), *failures})
 
 
-def _finish(recipe: Recipe, folder: Path, manifest: dict, shard: int, parts: dict) -> None: # write the shard when it has all its rows
+def _finish(recipe: Recipe, folder: Path, manifest: dict, shard: int, parts: dict, drawn: dict) -> None: # write the shard when it has all its rows
     made = [parts[shard][first] for first in sorted(parts[shard])]
     rows = sum(len(part["rms"]) for part in made)
     if rows == min(recipe.shard_rows, recipe.rows - shard * recipe.shard_rows):
         digest = _save_shard(folder / _shard_name(shard), {k: np.concatenate([part[k] for part in made]) for k in made[0]})
         manifest["shards"][shard] = {"file": _shard_name(shard), "rows": rows, "sha256": digest}
+        drawn[shard] = sum(int(part["draws"].sum()) for part in made)
         if None not in manifest["shards"]:
-            manifest["acceptance_rate"] = round(recipe.rows / sum(int(_draws(folder, s)) for s in manifest["shards"]), 6)
+            draws = sum(drawn[i] if i in drawn else int(_draws(folder, s)) for i, s in enumerate(manifest["shards"]))
+            manifest["acceptance_rate"] = round(recipe.rows / draws, 6)
         write_json(folder / MANIFEST, manifest)
         del parts[shard]
 
 
 def _draws(folder: Path, shard: dict) -> int: # presets drawn for a shard
-    with _open_shard(folder / shard["file"]) as file:
+    with _open_shard(local_copy(folder / shard["file"], shard["sha256"])) as file:
         return file.get_tensor("draws").sum()
 
 # %% ../nbs/03_datasets.ipynb #f452f323
@@ -570,7 +564,7 @@ def read_log(
     folder: str | Path, # of a dataset
 ) -> list[dict]: # one entry for each run of generate
     "What making a dataset cost; empty where nothing was logged, ValueError where the log is damaged."
-    path = Path(folder) / "log.json"
+    path = as_folder(folder) / "log.json"
     return json_field(read_json(path, "delete it, nothing depends on it"), "runs", list, path) if path.is_file() else []
 
 # %% ../nbs/03_datasets.ipynb #7757f121
@@ -578,7 +572,7 @@ def manifest_hash(
     folder: str | Path, # of a dataset
 ) -> str: # sha256 of manifest.json, and through it of every shard
     "One hash for a whole dataset."
-    return hashlib.sha256((Path(folder) / MANIFEST).read_bytes()).hexdigest()
+    return hashlib.sha256((as_folder(folder) / MANIFEST).read_bytes()).hexdigest()
 
 # %% ../nbs/03_datasets.ipynb #055c559e
 def embed_presets(

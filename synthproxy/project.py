@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PROFILES', 'MANIFEST', 'SHIPPED', 'SEEDS', 'MOST_JSON_BYTES', 'project_root', 'check_choice', 'check_parameters',
            'Profile', 'get_profile', 'data_folder', 'cache_folder', 'available_cores', 'hardware', 'commit',
-           'provenance', 'write_json', 'read_json', 'json_field']
+           'provenance', 'write_whole', 'write_json', 'read_json', 'json_field']
 
 # %% ../nbs/00a_project.ipynb #5a94ad8d
 import difflib
@@ -163,19 +163,36 @@ def provenance() -> dict: # commit, hardware, versions
             "versions": {p: installed(p) for p in packages}}
 
 # %% ../nbs/00a_project.ipynb #9b491006
-def write_json(
-    path: Path, # file to write
-    content: dict, # JSON-able
+def write_whole(
+    path: Path, # file to write, here or in a store (see 03_stores)
+    content: bytes,
 ) -> None:
-    "Write JSON aside and rename it, so that a reader sees the old file or the new one, whole."
-    path = Path(path)
+    "Write a file so that a reader sees the old one or the new one, whole; where the disk is full, OSError, and the old one stays."
+    if not isinstance(path, Path): # a store shows a file when all of it has come
+        path.fs.pipe_file(path.path, content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".tmp")
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        aside.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(aside, path)
     finally:
-        aside.unlink(missing_ok=True) # where the disk is full
+        aside.unlink(missing_ok=True)
+
+
+def write_json(
+    path: str | Path, # file to write
+    content: dict, # JSON-able
+) -> None:
+    "Write JSON, whole or not at all."
+    write_whole(_path(path), (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _path(path: str | Path) -> Path: # what lies in a store stays as it is
+    return Path(path) if isinstance(path, str) else path
 
 
 MOST_JSON_BYTES = 64_000_000 # a longer file is none of ours
@@ -186,7 +203,7 @@ def read_json(
     remedy: str = "delete it and make it again", # what a user can do about a bad one
 ) -> dict: # a JSON object
     "Read JSON that somebody else may have written; ValueError that names the file where it is no object, too long or too deep."
-    path = Path(path)
+    path = _path(path)
     try:
         if (size := path.stat().st_size) > MOST_JSON_BYTES:
             raise ValueError(f"{size:,} bytes, expected at most {MOST_JSON_BYTES:,}")
