@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from .dx7_files import dx7_voices, voice_names
 from .plugins import normalise
-from .synths import (MAX_PRESETS, Problems, Synth, clean_name, decode, dx7_values, dx7_voices, encode, get_synth,
-                               load_file, user_path, voice_names)
+from .synths import MAX_PRESETS, Problems, Synth, clean_name, decode, dx7_values, encode, get_synth, load_file, user_path
 
 # %% ../nbs/01_presets.ipynb #9fcdaf19
 class Presets(NamedTuple):
@@ -30,7 +30,7 @@ class Presets(NamedTuple):
     names: list[str]
     sources: list[str] # file:index
     presets: np.ndarray # (N, P)
-    report: dict[str, dict[str, int]] # what happened -> parameter -> how often
+    report: dict[str, dict[str, int]] # what happened -> to which parameter, or what else -> how often
     problems: dict[str, str] # file -> what was wrong with it; presets that are not bad were read all the same
 
     @property
@@ -39,7 +39,8 @@ class Presets(NamedTuple):
 
 
 Values = list[dict[str, float]] # for each preset: parameter name -> engine value
-_REPORT = ("missing", "clipped", "moved to the nearest step", "unknown")
+_REPORT = ("missing", "clipped", "moved to the nearest step", "unknown") # of parameters
+_OF_FILES = ("mended", "skipped") # of what else is in files
 
 # %% ../nbs/01_presets.ipynb #0bc595a1
 def finite(
@@ -332,7 +333,7 @@ def read_h2p(
 
 # %% ../nbs/01_presets.ipynb #7c522fda
 READERS: dict[tuple[str, str], Callable] = {
-    ("dexed", ".syx"): _read_bank, ("dexed", ".dx7"): _read_bank, ("dexed_vst3", ".syx"): _read_bank, ("dexed_vst3", ".dx7"): _read_bank,
+    **{(synth, suffix): _read_bank for synth in ("dexed", "dexed_vst3") for suffix in (".syx", ".dx7", ".mid", ".midi")},
     ("amsynth", ".bank"): read_amsynth, ("diva", ".h2p"): read_h2p, ("talnm", ".noisemakerpreset"): read_tal, ("talnm", ".json"): read_tal}
 
 # %% ../nbs/01_presets.ipynb #8e31f5ab
@@ -392,7 +393,7 @@ class _Gathered: # presets of many files; projected in batches, so that memory h
     def __init__(self, synth: Synth):
         self.synth, self.names, self.sources, self.waiting = synth, [], [], []
         self.presets = [np.empty((0, len(synth)), np.float32)]
-        self.report = {what: Counter() for what in _REPORT}
+        self.report = {what: Counter() for what in (*_REPORT, *_OF_FILES)}
 
     def add(self, source: str, names: list[str], places: np.ndarray, values: np.ndarray, unknown: Counter) -> None:
         self.names += names
@@ -430,6 +431,9 @@ def read_presets(
             if strict:
                 raise
             problems[source] = str(error).removeprefix(f"{path}: ")
+            noted.counts["skipped", "files without presets"] += 1
+        for (what, kind), times in noted.counts.items():
+            gathered.report[what][kind] += times
     return _finish(gathered, problems, len(files), folder)
 
 # %% ../nbs/01_presets.ipynb #c395e79a

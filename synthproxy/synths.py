@@ -6,19 +6,17 @@
 __all__ = ['SPECS', 'SPECS_VARIABLE', 'MAX_FILE_BYTES', 'MAX_PRESETS', 'DX7_TABLES', 'DEXED_GAIN', 'VOICE_BYTES', 'PACKED_BYTES',
            'Parameter', 'Synth', 'user_path', 'list_synths', 'spec_file', 'get_synth', 'row_generator', 'draw',
            'from_uniform', 'sample', 'validate', 'encode', 'decode', 'to_dict', 'from_dict', 'Problems', 'load_file',
-           'clean_name', 'unpack_dx7', 'pack_dx7', 'dx7_voices', 'voice_names', 'read_dx7', 'to_dx7', 'dx7_values',
-           'from_dx7']
+           'clean_name', 'unpack_dx7', 'pack_dx7', 'to_dx7', 'dx7_values', 'from_dx7']
 
 # %% ../nbs/00b_synths.ipynb #78990de8
 import csv
 import hashlib
 import json
-import logging
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
@@ -405,14 +403,19 @@ class Problems:
         shown: int = 5, # how many are kept; the others are counted
     ):
         self.path, self.strict, self.shown, self.reasons, self.count = path, strict, shown, [], 0
+        self.counts: Counter = Counter() # (skipped, mended or clipped, what) -> how often
 
     def note(
         self,
         reason: str, # what is wrong, where
+        counted: tuple[str, str] | None = None, # as what it is counted: (skipped or mended, what)
+        times: int = 1, # how often
     ) -> None:
         "Note one thing that is wrong; ValueError if strict."
         if self.strict:
             raise ValueError(f"{self.path}: {reason}")
+        if counted:
+            self.counts[counted] += times
         self.remark(reason)
 
     def remark(
@@ -478,132 +481,6 @@ def pack_dx7(
     for i in range(VOICE_BYTES):
         packed[:, byte[i]] |= (voices[:, i] & mask[i]) << shift[i]
     return packed
-
-# %% ../nbs/00b_synths.ipynb #42dc0743
-_BANK = rb"\xf0\x43[\x00-\x0f]\x09\x20\x00" # the low half of the third byte is the MIDI channel
-_VOICE = rb"\xf0\x43[\x00-\x0f]\x00\x01\x1b"
-_NOT_VOICES = "all zeros, or hold values beyond their range"
-_HEADER, _EDGE = re.compile(_BANK + b"|" + _VOICE), re.compile(rb"[\xf0\xf7]") # where a message begins or ends
-
-
-@cache
-def _largest() -> np.ndarray: # (155,) largest value of each byte of a voice
-    largest = np.full(VOICE_BYTES, 127)
-    for p in get_synth("dexed").parameters:
-        if p.address:
-            largest[int(p.address)] = p.steps
-    return largest
-
-
-def _possible(
-    records: np.ndarray, # (B, 128) packed or (B, 155) unpacked
-    any_value: bool = False, # beyond its range too?
-) -> np.ndarray: # (B,) seven bits a byte, not all zeros, and every value in its range?
-    voices = records if records.shape[1] == VOICE_BYTES else unpack_dx7(records)
-    return (records < 128).all(1) & voices[:, :145].any(1) & (any_value | (voices <= _largest()).all(1))
-
-# %% ../nbs/00b_synths.ipynb #34d94978
-def _message(
-    data: bytes, start: int, problems: Problems,
-) -> tuple[np.ndarray, bool, int]: # its records, is it whole?, where it ends
-    size, record = (32 * PACKED_BYTES, PACKED_BYTES) if data[start + 3] == 9 else (VOICE_BYTES, VOICE_BYTES)
-    edge = _EDGE.search(data, start + 6, start + 6 + size)
-    end = edge.start() if edge else min(start + 6 + size, len(data))
-    payload, tail = data[start + 6:end], data[end:end + 2]
-    expected = bytes([-sum(payload) & 0x7F])
-    if len(payload) < size:
-        problems.note(f"byte {start}: a message of {len(payload)} bytes, expected {size}: it is cut")
-    elif tail[:1] != expected:
-        found = tail[:1].hex() or "missing"
-        problems.note(f"byte {start}: checksum {found}, expected {expected.hex()}: the message is damaged")
-    elif tail[1:] != b"\xf7":
-        problems.note(f"byte {start}: the message has no end, expected f7 after its checksum")
-    whole = len(payload) == size and tail == expected + b"\xf7"
-    end += re.match(rb"[\x00-\x7f]?\xf7?" if len(payload) == size else rb"\xf7?", tail).end()
-    return np.frombuffer(payload[:len(payload) // record * record], np.uint8).reshape(-1, record), whole, end
-
-# %% ../nbs/00b_synths.ipynb #5c0f1a7e
-def _played(records: np.ndarray) -> np.ndarray: # (B, 155), packed values beyond their range as the engine takes them
-    if records.shape[1] == VOICE_BYTES:
-        return records
-    voices = unpack_dx7(records)
-    odd = np.flatnonzero((voices > _largest()).any(1) & (records < 128).all(1))
-    if len(odd):
-        import dexed # only here: all else does without the engine
-    for i in odd:
-        voices[i] = np.frombuffer(dexed.Patch.from_packed(records[i].tobytes()).to_sysex()[:VOICE_BYTES], np.uint8)
-    return voices
-
-# %% ../nbs/00b_synths.ipynb #e06a6ed2
-def _messages(data: bytes, problems: Problems) -> Iterator[tuple[np.ndarray, np.ndarray]]: # voices, which are good
-    end, gaps, read = 0, [], 0
-    while (header := _HEADER.search(data, end)) and read < MAX_PRESETS:
-        start = header.start()
-        gaps.append((end, start - end))
-        records, whole, end = _message(data, start, problems)
-        read += max(len(records), 1)
-        if not len(records):
-            continue
-        good = _possible(records, any_value=whole)
-        if not good.all():
-            problems.note(f"byte {start}: {(~good).sum()} of {len(good)} voices are not voices: {_NOT_VOICES}")
-        yield _played(records), good
-    if header:
-        problems.note(f"byte {header.start()}: more than {MAX_PRESETS} voices; the rest is left out")
-    elif gaps := [(at, n) for at, n in (*gaps, (end, len(data) - end)) if n]:
-        problems.note(f"byte {gaps[0][0]}: {sum(n for _, n in gaps)} bytes that are no voices: other messages, or junk")
-
-# %% ../nbs/00b_synths.ipynb #122a7098
-def _bare(data: bytes, problems: Problems) -> tuple[np.ndarray, np.ndarray]: # voices without a header, which are good
-    expected = f"expected a .syx file of DX7 voices, or packed voices of {PACKED_BYTES} bytes each"
-    whole = data[:min(len(data) // PACKED_BYTES, MAX_PRESETS) * PACKED_BYTES]
-    packed = np.frombuffer(whole, np.uint8).reshape(-1, PACKED_BYTES)
-    if not len(packed):
-        raise ValueError(f"{problems.path}: {len(data)} bytes, {expected}")
-    good = _possible(packed)
-    if good.mean() < .5:
-        bad = f"{(~good).sum()} of {len(good)} records are {_NOT_VOICES}"
-        raise ValueError(f"{problems.path}: not voices: {bad}; {expected}")
-    if not good.all():
-        problems.note(f"{(~good).sum()} of {len(good)} records are not voices: {_NOT_VOICES}")
-    if rest := len(data) - packed.size:
-        problems.note(f"{len(data)} bytes, {expected}, {MAX_PRESETS} at most: the last {rest} bytes are left out")
-    return unpack_dx7(packed), good
-
-# %% ../nbs/00b_synths.ipynb #f2357c3d
-def dx7_voices(
-    data: bytes, # of a file
-    problems: Problems, # with it
-) -> tuple[np.ndarray, np.ndarray]: # (N, 155) uint8 unpacked voices, and (N,) which of them are good
-    "Find the DX7 voices in a file; ValueError where there are none, or, if strict, for anything else."
-    if b"\xf0" not in data:
-        return _bare(data, problems)
-    found = list(_messages(data, problems)) if _HEADER.search(data) else []
-    if not any(good.any() for _, good in found):
-        raise ValueError(f"{problems.path}: begins with {data[:6].hex(' ')}: no DX7 voices, which begin with "
-                         "f0 43 00 09 20 00 (32 voices) or f0 43 00 00 01 1b (one voice)"
-                         + (f" ({problems})" if problems.count else ""))
-    voices, good = zip(*found)
-    return np.concatenate(voices), np.concatenate(good)
-
-# %% ../nbs/00b_synths.ipynb #00c84412
-def voice_names(
-    voices: np.ndarray, # (N, 155) uint8 unpacked voices
-) -> list[str]:
-    "The names of DX7 voices."
-    return [clean_name(bytes(name).decode("ascii", "replace")) for name in voices[:, 145:] & 0x7F]
-
-
-def read_dx7(
-    path: str | Path, # a file of messages, or of bare packed voices
-    strict: bool = True, # refuse a file with anything wrong; else the good voices are read and the rest is logged
-) -> tuple[list[str], np.ndarray]: # names, and (N, 155) uint8 unpacked voices
-    "Read DX7 voices; ValueError where there are none, or, if strict, for anything else that is wrong."
-    problems = Problems(path, strict)
-    voices, good = dx7_voices(load_file(path), problems)
-    if problems.count:
-        logging.getLogger(__name__).warning("%s: %s", path, problems)
-    return voice_names(voices[good]), voices[good]
 
 # %% ../nbs/00b_synths.ipynb #8eb75681
 def _bytes_of(synth: Synth) -> np.ndarray: # (3, 145) index of the parameter, byte of the voice, largest value

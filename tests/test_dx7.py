@@ -14,7 +14,8 @@ from synthproxy.dx7_batch import LOWEST_RATE_HZ, amplitude, engine_render, is_ex
 from synthproxy.priors import PRESETS_VARIABLE
 from synthproxy.notes import Note
 from synthproxy.rendering import DexedRenderer, rms
-from synthproxy.synths import get_synth, read_dx7, sample, to_dx7
+from synthproxy.synths import get_synth, sample, to_dx7
+from synthproxy.dx7_files import read_dx7
 
 DEXED = get_synth("dexed")
 SHORT = {"hold_s": .3, "duration_s": .5, "fade_s": 0.0}

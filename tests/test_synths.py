@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from synthproxy.synths import (Synth, decode, encode, from_dx7, from_uniform, get_synth, list_synths, read_dx7, sample,
-                               to_dx7, validate)
+from synthproxy.dx7_files import read_dx7
+from synthproxy.synths import Synth, decode, encode, from_dx7, from_uniform, get_synth, list_synths, sample, to_dx7, validate
 
 DEXED = get_synth("dexed")
 
@@ -161,23 +161,23 @@ def _bank() -> bytearray:
     (lambda b: b[:-1], "byte 0: the message has no end, expected f7"),
     (lambda b: b[:-2], "byte 0: checksum missing"),
     (lambda b: b[:-200], "byte 0: a message of 3898 bytes, expected 4096: it is cut"),
-    (lambda b: b + b"\0", "byte 4104: 1 bytes that are no voices"),
+    (lambda b: b + b"\0", "byte 4104: 1 bytes that belong to no message"),
     (lambda b: b + b[:-2] + bytes([b[-2] ^ 8, 0xF7]), "byte 4104: checksum"),
-    (lambda b: b"junk" + b, "byte 0: 4 bytes that are no voices"),
-    (lambda b: bytes(4096), "not voices: 32 of 32 records are all zeros"),
-    (lambda b: b[6:-2].replace(b[106:108], b"\x90\x90", 1), "1 of 32 records are not voices"),
+    (lambda b: b"junk" + b, "byte 0: 4 bytes that belong to no message"),
+    (lambda b: bytes(4096), "not voices: 4096 bytes, zeros"),
+    (lambda b: b[6:-2].replace(b[106:108], b"\x90\x90", 1), "2 bytes of eight bits: the highest is dropped"),
     (lambda b: b[:500] + bytes([b[500] ^ 4]) + b[501:], "checksum"),
-    (lambda b: b[:3] + b"\1" + b[4:], "begins with"),
+    (lambda b: b[:3] + b"\1" + b[4:], "byte 0: skipped: a dump of Yamaha's format 1"),
     (lambda b: b[6:-1], "4097 bytes, expected a .syx file"),
-    (lambda b: b"", "0 bytes"),
+    (lambda b: b"", "0 bytes, an empty file"),
 ])
 def test_damaged_banks_are_refused(tmp_path, damage, message):
     path = tmp_path / "bank.syx"
     path.write_bytes(_bank())
-    assert read_dx7(path)[1].shape == (32, 155)
+    assert read_dx7(path, strict=True)[1].shape == (32, 155)
     path.write_bytes(damage(_bank()))
     with pytest.raises(ValueError, match=message):
-        read_dx7(path)
+        read_dx7(path, strict=True)
 
 
 def test_single_voice_and_packed_voices(tmp_path):

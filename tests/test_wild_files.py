@@ -1,4 +1,5 @@
 """Files as they are found: thousands of DX7 files, some of them broken, and files that mean harm, for every reader."""
+import io
 import json
 import os
 import resource
@@ -7,14 +8,15 @@ import tracemalloc
 from pathlib import Path
 
 import dexed
+import mido
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synthproxy.presets import READERS, Presets, read_presets, tal_values
-from synthproxy.synths import (MAX_FILE_BYTES, Problems, dx7_voices, from_dx7, get_synth, read_dx7, sample, to_dx7,
-                               unpack_dx7)
+from synthproxy.dx7_files import dx7_voices, read_dx7
+from synthproxy.synths import MAX_FILE_BYTES, Problems, from_dx7, get_synth, sample, to_dx7, unpack_dx7
 
 DEXED, FAUST = get_synth("dexed"), get_synth("faust_poly")
 FILES = int(os.environ.get("WILD_FILES", 1000)) # 10,000 take a minute of a core
@@ -31,6 +33,12 @@ def bank_of(packed: np.ndarray) -> bytes:
 
 def single_of(packed: np.ndarray) -> bytes:
     return sysex("f0430000011b", dexed.Patch.from_packed(packed.tobytes()).to_sysex()[:155])
+
+
+def in_midi(*messages: bytes) -> bytes: # a MIDI file with dumps
+    file = mido.MidiFile(tracks=[mido.MidiTrack([mido.Message("note_on", note=60)]), mido.MidiTrack(mido.Message("sysex", data=m[1:-1]) for m in messages)])
+    file.save(file=(content := io.BytesIO()))
+    return content.getvalue()
 
 
 def good_voices() -> np.ndarray: # (N, 128) packed: Dexed's cartridges where they are at hand, else sampled voices
@@ -53,7 +61,8 @@ def wild_file(rng: np.random.Generator) -> tuple[bytes, np.ndarray, bool]: # con
     i, at, none = int(rng.integers(32)), int(rng.integers(6, 4102)), np.array([], int)
     single, foreign = single_of(GOOD[b[0]]), bytes.fromhex("f0411042124000f7")
     marked, zeroed = bytearray(one), GOOD[a].copy()
-    marked[6 + 128 * i + 3], zeroed[i] = 0x85, 0 # a byte of more than seven bits; an empty place
+    marked[6 + 128 * i + 3] |= 0x80 # a byte of more than seven bits
+    zeroed[i] = 0 # an empty place
     return [
         (one, a, False),
         (one + two, np.r_[a, b], False),
@@ -66,7 +75,7 @@ def wild_file(rng: np.random.Generator) -> tuple[bytes, np.ndarray, bool]: # con
         (bytes(int(rng.integers(1, 5000))), none, True),
         (bytes(rng.integers(0, 256, 3000, np.uint8)), none, True),
         (b"", none, True),
-        (bytes(marked), np.delete(a, i), True),
+        (bytes(marked), a, True),
         (TEXT, none, True),
         (foreign * 3, none, True),
         (one[:-1] + two, np.r_[a, b], True), # no end
@@ -105,7 +114,7 @@ def test_a_large_file_of_zeros_costs_nothing(tmp_path):
     os.truncate(tmp_path / "small.syx", MAX_FILE_BYTES) # the largest that is looked into
     started = time.process_time()
     tracemalloc.start()
-    named = "small.syx: not voices: .*; zeros.syx: 200000000 bytes, expected at most 33554432"
+    named = "small.syx: not voices: .* bytes, zeros; .*; zeros.syx: 200000000 bytes, expected at most 33554432"
     with pytest.raises(ValueError, match=f"no preset in 2 files; {named}"):
         read_presets("dexed", tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 3 * MAX_FILE_BYTES and time.process_time() - started < 5
@@ -123,7 +132,7 @@ def test_a_file_of_nothing_but_headers_ends_soon(tmp_path, header):
 
 
 def test_voices_beyond_the_most_are_left_out_and_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("synthproxy.synths.MAX_PRESETS", 64)
+    monkeypatch.setattr("synthproxy.dx7_files.MAX_PRESETS", 64)
     (tmp_path / "bare.dx7").write_bytes(GOOD[:100].tobytes())
     (tmp_path / "joined.syx").write_bytes(bank_of(GOOD[:32]) * 3)
     read = read_presets("dexed", tmp_path)
@@ -137,12 +146,84 @@ def test_strict_is_the_first_wrong_thing(tmp_path):
     (tmp_path / "a.syx").write_bytes(bank_of(GOOD[:32]) + bank_of(GOOD[32:64]))
     assert len(read_presets("dexed", tmp_path, strict=True).names) == 64
     (tmp_path / "b.syx").write_bytes(bank_of(GOOD[:32]) + b"\0")
-    with pytest.raises(ValueError, match=r"b\.syx: byte 4104: 1 bytes that are no voices"):
+    with pytest.raises(ValueError, match=r"b\.syx: byte 4104: 1 bytes that belong to no message"):
         read_presets("dexed", tmp_path, strict=True)
     read = read_presets("dexed", tmp_path)
     assert len(read.names) == 96 and list(read.problems) == ["b.syx"]
     names, voices = read_dx7(tmp_path / "b.syx", strict=False)
     assert len(names) == 32 and np.array_equal(voices, unpack_dx7(GOOD[:32]))
+
+
+ONE, SINGLE = bank_of(GOOD[:32]), single_of(GOOD[40])
+PERFORMANCES = sysex("f043007e2004", b"LM  8973PM" + bytes(200)) # of a DX7II, beside a bank
+WILD = { # content, voices to be read, what is counted
+    "format 0": (ONE[:3] + b"\0" + ONE[4:], GOOD[:32], {"mended": {"format of a bank": 1}}),
+    "checksum": (ONE[:-2] + bytes([ONE[-2] ^ 1, 0xF7]), GOOD[:32], {"mended": {"checksums": 1}}),
+    "volca": (SINGLE[:-2] + b"\x3f\xf7", GOOD[40:41], {"mended": {"checksums": 1}}),
+    "no last byte": (ONE[:-1], GOOD[:32], {"mended": {"messages without an end": 1}}),
+    "interrupted": (ONE[:1000], GOOD[:7], {"mended": {"messages that are cut": 1}}),
+    "channels": (ONE[:2] + b"\x0f" + ONE[3:] + ONE, GOOD[[*range(32)] * 2], {}),
+    "singles": (b"".join(map(single_of, GOOD[:32])), GOOD[:32], {}),
+    "DX7II": (sysex("f04300060900", bytes(1152)) + ONE + PERFORMANCES + bytes.fromhex("f07e7f0601f7"), GOOD[:32],
+              {"skipped": {"supplements of a DX7II's bank": 1, "a dump 'LM  8973PM' of a Yamaha": 1, "a message of any maker": 1}}),
+    "mail": (b"From: a friend\r\n\r\n" + ONE + bytes(100), GOOD[:32], {"skipped": {"bytes outside messages": 118}}),
+    "eight bits": (ONE[:700] + bytes([ONE[700] | 128, ONE[701] | 128]) + ONE[702:], GOOD[:32], {"mended": {"bytes of eight bits": 2}}),
+    "clock": (ONE[:900] + b"\xf8\xfe" + ONE[900:], GOOD[:32], {"mended": {"clock ticks": 1}}),
+    "MIDI": (in_midi(ONE, SINGLE), GOOD[[*range(32), 40]], {}),
+    "half a MIDI file": (in_midi(ONE, SINGLE)[:-100], GOOD[:32], {"mended": {"MIDI files": 1, "messages that are cut": 1}}),
+}
+
+
+@pytest.mark.parametrize("name", WILD)
+def test_voices_are_read_wherever_they_are_and_all_else_is_counted(name, tmp_path):
+    content, packed, counted = WILD[name]
+    path = tmp_path / ("x.MID" if "MIDI" in name else "x.SYX")
+    path.write_bytes(content)
+    (tmp_path / "clean.syx").write_bytes(SINGLE)
+    read = read_presets("dexed", tmp_path)
+    assert np.array_equal(read.presets[1:], from_dx7(DEXED, unpack_dx7(packed)))
+    assert read.sources[1:] == [f"{path.name}:{i}" for i in range(len(packed))]
+    assert {what: read.report[what] for what in ("mended", "skipped") if read.report[what]} == counted and bool(read.problems) == bool(counted)
+    if counted:
+        with pytest.raises(ValueError, match=path.name):
+            read_presets("dexed", path, strict=True)
+    else:
+        assert len(read_presets("dexed", path, strict=True).names) == len(packed)
+
+
+def test_values_beyond_their_range_are_counted_by_parameter(tmp_path):
+    packed = GOOD[:32].copy()
+    (tmp_path / "x.syx").write_bytes(bank_of(packed))
+    before = read_presets("dexed", tmp_path).report["clipped"] # of what the table allows
+    packed[3, 14], packed[5, :2] = 127, 110 # a level of the sixth operator; two rates of its envelope
+    (tmp_path / "x.syx").write_bytes(bank_of(packed))
+    read = read_presets("dexed", tmp_path)
+    after = read.report["clipped"]
+    assert {name: n - before.get(name, 0) for name, n in after.items() if n != before.get(name)} == {"op6_output_level": 1, "op6_eg_rate_1": 1, "op6_eg_rate_2": 1} and "3 values beyond their range" in read.problems["x.syx"]
+    voice = dexed.Patch.from_packed(packed[3].tobytes()).to_sysex()[:155]
+    assert np.array_equal(read.presets[3], from_dx7(DEXED, np.frombuffer(voice, np.uint8)[None])[0])
+    (tmp_path / "x.syx").write_bytes(bank_of(packed)[:-2] + b"\0\xf7") # no checksum vouches for them: a few are let through
+    assert len(read_presets("dexed", tmp_path).names) == 32
+    with pytest.raises(ValueError, match="values beyond their range"):
+        read_presets("dexed", tmp_path, strict=True) if (tmp_path / "x.syx").write_bytes(bank_of(packed)) else None
+
+
+FOUR = bytes([*range(73), *bytes(55)] * 32)
+REFUSED = {
+    "four operators": (sysex("f04300042000", FOUR), r"no DX7 voices \(1 times a bank of four operators \(DX21, DX11, TX81Z\), not a DX7's\)"),
+    "four, bare": (FOUR, "not voices: 32 records of four operators"), "empty": (b"", "an empty file"), "zeros": (bytes(4096), "not voices: 4096 bytes, zeros"),
+    "page": (b"\n<!DOCTYPE html><html>" + b"404 " * 99 + b"</html>", "a web page"), "Roland": (bytes.fromhex("f0411042124000f7"), "1 times a message of Roland"),
+    "changes": (bytes.fromhex("f0431000011bf7") * 3, "3 times a parameter change"), "request": (bytes.fromhex("f0432009f7"), "a request for a dump"),
+    "music": (in_midi(), "no DX7 voices"), "zip": (b"PK\3\4" + bytes(99), "a zip archive"), "text": (TEXT, "not voices: .* bytes, text"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_dx7_is_refused_by_what_it_is(name, tmp_path):
+    content, message = REFUSED[name]
+    (tmp_path / "x.syx").write_bytes(content)
+    with pytest.raises(ValueError, match=f"no preset in 1 files; x.syx: .*{message}"):
+        read_presets("dexed", tmp_path)
 
 
 def test_many_problems_are_counted_not_kept():
@@ -268,7 +349,8 @@ def test_many_unknown_names_take_their_time_only_once(tmp_path):
 SEEDS = {
     ".json": [b'{"a": {"cutoff": 0.5}, "b": {"x": 1}}', b'[{"name": "a", "v": {"cutoff": 0.5}}]'], ".h2p": [b"#cm=ENV1\nAtk=25.00\n#cm=FX1\nModule='Phaser1'\n"],
     ".bank": [b"amSynth\n<preset> <name> a\n<parameter> amp_attack 1\n"], ".noisemakerpreset": [XML.format("", ".25").encode()],
-    ".syx": [bank_of(GOOD[:32]), single_of(GOOD[0])], ".dx7": [GOOD[:2].tobytes()]}
+    ".syx": [bank_of(GOOD[:32]), single_of(GOOD[0])], ".dx7": [GOOD[:2].tobytes()],
+    ".mid": [in_midi(bank_of(GOOD[:32]))], ".midi": [in_midi(single_of(GOOD[0]), single_of(GOOD[1]))]}
 
 
 @st.composite
