@@ -49,6 +49,7 @@ class Parameter:
     rounding: str = field(default="", repr=False) # how the engine finds a step, `floor 3.00001`; not part of the identity
     read_low: float | None = field(default=None, repr=False) # least value of a preset, where below `low`; nor this
     read_high: float | None = field(default=None, repr=False) # largest one, where above `high`; nor this
+    display: str = field(default="", repr=False) # how the synth shows a step: `from 1`, or `names ratio fixed`; nor this
 
     @property
     def limits(self) -> tuple[float, float]: # smallest and largest engine value that a preset may hold
@@ -204,7 +205,7 @@ def _parameter(row: dict[str, str]) -> Parameter: # one row of the CSV
         row["name"], row["type"], default, _number(row, "low"), _number(row, "high"), values, weights,
         row["used"] == "1", steps, row["address"], row.get("file_name", ""),
         _number(row, "file_low", 0.0), _number(row, "file_high", 1.0),
-        **{column: row.get(column, "") for column in ("module", "role", "rounding")},
+        **{column: row.get(column, "") for column in ("module", "role", "rounding", "display")},
         **{column: _number(row, column, None) for column in ("read_low", "read_high")}))
 
 # %% ../nbs/00b_synths.ipynb #50fcaaec

@@ -16,6 +16,7 @@ NOT_RUN = {
     "synthproxy-scan /usr/lib/vst3/Some.vst3": "an example name",
     "synthproxy-scan tinyfm.dsp": "run by the tutorial with whole paths",
     "synthproxy-search target.wav": "an example name; test_the_command_end_to_end calls it",
+    "synthproxy-presets FOLDER": "a pattern; test_a_folder_as_a_table calls it",
     "synthproxy-similar preset.syx": "an example name; test_the_commands_for_presets calls it",
     "synthproxy-vary preset.syx": "an example name; test_the_commands_for_presets calls it",
     "papermill nbs/07_search_study.ipynb out.ipynb -p targets": "half an hour; its results are committed",

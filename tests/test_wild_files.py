@@ -340,7 +340,7 @@ def test_xml_that_means_harm(tmp_path):
 
 
 def test_many_unknown_names_take_their_time_only_once(tmp_path):
-    (tmp_path / "x.json").write_text(json.dumps({"a": {f"name {i}": 0.5 for i in range(50_000)}}))
+    (tmp_path / "x.json").write_text(json.dumps({"a": {"cutoff": 0.5, **{f"name {i}": 0.5 for i in range(50_000)}}}))
     started = time.process_time()
     assert len(read_presets("faust_poly", tmp_path).report["unknown"]) == 50_000
     assert time.process_time() - started < 10
@@ -384,3 +384,34 @@ def test_any_bytes_are_presets_or_a_value_error(synth, suffix, tmp_path):
 @given(st.dictionaries(st.sampled_from(["filtertype", "osc1waveform", "osc2waveform", "voices"]), st.floats(-10, 20)), st.floats(0, 3))
 def test_any_program_of_any_version_stays_a_program(values, version):
     assert set(tal_values(values, version)) == set(values) and np.isfinite(list(tal_values(values, version).values())).all()
+
+
+def test_an_amsynth_bank_as_people_have_it(tmp_path):
+    path = tmp_path / "mine.BANK"
+    path.write_bytes("\ufeffamSynth\r\n<preset> <name> a\r\n<parameter> amp_attack 1,25\r\n<parameter> filter_cutoff 0,5\r\nEOF\r\n".encode())
+    read, table = read_presets("amsynth", tmp_path), get_synth("amsynth")
+    assert read.presets[0][table.names.index("amp_attack")] == .5 and read.report["mended"] == {"decimal commas": 2}
+    with pytest.raises(ValueError, match="mine.BANK: line 3: '1,25' has a comma for a point"):
+        read_presets("amsynth", tmp_path, strict=True)
+    one = "<preset> <name> {}\n<parameter> amp_attack 1\n<parameter> amp_decay 1\n"
+    path.write_text("amSynth\n" + one.format("a") + one.format("b") + "<preset> <name> c\n<parameter> amp_attack 1\n") # cut between two lines
+    read = read_presets("amsynth", tmp_path)
+    assert read.names == ["a", "b"] and "line 9: preset 2 ('c') has 1 parameters, the one before 2, and no EOF follows: the file is cut there" in read.problems["mine.BANK"]
+    path.write_text(path.read_text() + "EOF\n") # one that is short on purpose
+    assert read_presets("amsynth", tmp_path, strict=True).names == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("content", ['{"a": {"cutof": 0.5}, "b": {}, "c": {"cutoff": 0.5}}', '{"a": {"x": 1, "y": 2}, "b": {"z": 1}, "c": {"cutoff": 0.5}}'])
+def test_a_preset_of_something_else_is_not_the_default(content, tmp_path):
+    (tmp_path / "x.json").write_text(content)
+    read = read_presets("faust_poly", tmp_path)
+    assert read.names == ["c"] and read.sources == ["x.json:2"] and read.problems == {"x.json": "preset 0 ('a'): no parameter of faust_poly; so are 1 more"}
+    assert read.report["skipped"] == {"presets of something else": 2}
+
+
+def test_a_preset_of_another_u_he_synth_is_refused(tmp_path):
+    (tmp_path / "x.h2p").write_bytes(b"#AM=Zebra2\n#cm=ENV1\nAtk=25.00\n")
+    with pytest.raises(ValueError, match="x.h2p: a preset of Zebra2, expected one of diva"):
+        read_presets("diva", tmp_path)
+    (tmp_path / "x.h2p").write_bytes(b"#AM=Diva\n#cm=ENV1\nAtk=25.00\n")
+    assert read_presets("diva", tmp_path).names == ["x"]
