@@ -7,6 +7,7 @@ __all__ = ['WEIGHTS', 'CONFIG', 'PACKED', 'SynthProxy', 'read_card', 'checkpoint
            'find_checkpoint']
 
 # %% ../nbs/03_proxies.ipynb #03900003
+import difflib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -44,9 +45,14 @@ class SynthProxy(nn.Module):
 
     def forward(
         self,
-        presets: Tensor, # (B, P) on the proxy's device
+        presets: Tensor, # (B, P) on the proxy's device, of any precision
         heard: Tensor | None = None, # (B, M, 128) what `hear` gives for them, if it is kept
-    ) -> Tensor: # (B, D), differentiable
+    ) -> Tensor: # (B, D), differentiable, in the proxy's precision
+        if (precision := self.mean.dtype) != torch.float32: # how weights are kept; what is computed stays in single precision
+            weights = {k: v.float() if v.is_floating_point() else v for k, v in self.state_dict(keep_vars=True).items()}
+            plain = {k: v.float() if v.is_floating_point() else v for k, v in self.named_buffers() if k not in weights}
+            return torch.func.functional_call(self, weights | plain, (presets.float(), heard)).to(precision)
+        presets = presets.float()
         encoded = self.encoder(presets) if heard is None else self.encoder(presets, heard)
         return encoded.float() * self.std + self.mean
 
@@ -62,17 +68,19 @@ class SynthProxy(nn.Module):
     @torch.no_grad()
     def embed(
         self,
-        presets: np.ndarray, # (B, P) or (P,); ValueError where invalid
+        presets: np.ndarray, # (B, P) or (P,), or by name, see validate; ValueError where invalid
         batch: int = 256, # more at a time takes longer: what lies between layers leaves the cache
         heard: Tensor | None = None, # (B, M, 128) what `hear` gives for them, if it is kept
     ) -> np.ndarray: # (B, D) float32
         "Predict the embeddings of presets."
+        if batch < 1:
+            raise ValueError(f"batch is {batch}, expected 1 or more")
         presets, training = torch.from_numpy(validate(self.synth, presets)), self.training
         device = next(self.parameters()).device
         self.eval()
         parts = presets.split(batch)
         known = heard.split(batch) if heard is not None else [None] * len(parts)
-        done = [self(part.to(device), x if x is None else x.to(device)).cpu() for part, x in zip(parts, known)]
+        done = [self(part.to(device), x if x is None else x.to(device)).float().cpu() for part, x in zip(parts, known)]
         self.train(training)
         return torch.cat(done).numpy() if done else np.empty((0, self.config["dims"]), np.float32)
 
@@ -201,10 +209,11 @@ def from_pretrained(
     folder: str | Path, # of a checkpoint, or a name: dexed (the best that ships), dexed/hn_ptgru
 ) -> SynthProxy: # in eval mode, on the CPU
     "Load a checkpoint; FileNotFoundError or ValueError that says what is wrong."
-    folder = find_checkpoint(folder)
+    given, folder = folder, find_checkpoint(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"no checkpoint in {folder}: {name} is missing; train one with nbs/04_training.ipynb")
+            near = difflib.get_close_matches(str(given).partition("/")[0], list_synths(), n=1, cutoff=0.5) if not folder.exists() else []
+            raise FileNotFoundError(f"no checkpoint in {folder}: {name} is missing; " + (f"did you mean {near[0]!r}?" if near else "train one with nbs/04_training.ipynb"))
     proxy = cls(read_card(folder))
     for what, found in (("table_sha256", proxy.synth.table_hash), ("structure_sha256", proxy.synth.structure_hash)):
         if proxy.config[what] != found:

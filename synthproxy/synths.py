@@ -16,7 +16,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
@@ -309,17 +309,43 @@ def sample(
     seed: int = 0, # row i depends on (seed, i)
     start: int = 0, # index of the first row
 ) -> np.ndarray: # (n, P) float32 presets
-    "Draw n presets, each from its own generator."
+    "Draw n presets, each from its own generator; ValueError for fewer than none."
+    if n < 0:
+        raise ValueError(f"{n} presets to draw, expected 0 or more")
     rows = [row_generator(seed, row).random(len(synth)) for row in range(start, start + n)]
     return from_uniform(synth, np.reshape(rows, (n, len(synth))))
 
 # %% ../nbs/00b_synths.ipynb #87da1ba2
+def _columns(synth: Synth, given: Mapping) -> np.ndarray: # (B, P) of values by name, one or as many for each; what is missing takes its default
+    for name in given:
+        check_choice(name, synth.names, f"parameter of {synth.name}")
+    columns = [np.atleast_1d(given.get(name, default)) for name, default in zip(synth.names, decode(synth, [p.default for p in synth.parameters])[0])]
+    if len(lengths := {len(column) for column in columns} - {1}) > 1:
+        raise ValueError(f"{synth.name}: parameters with {' and '.join(map(str, sorted(lengths)))} values, expected as many of each")
+    return np.stack(np.broadcast_arrays(*columns), 1)
+
+
+def _by_name(synth: Synth, given: object) -> object: # a DataFrame, a dict or dicts in a list as a matrix; anything else as it is
+    if hasattr(given, "columns") and hasattr(given, "to_dict"):
+        if missing := [name for name in synth.names if name not in given.columns]:
+            raise ValueError(f"{synth.name}: no column {missing[0]!r}" + (f" and {len(missing) - 1} more" if missing[1:] else "") + ", expected one for each used parameter")
+        given = {name: given[name].to_numpy() for name in given.columns}
+    if isinstance(given, Mapping):
+        return _columns(synth, given)
+    if isinstance(given, (list, tuple)) and given and all(isinstance(one, Mapping) for one in given):
+        return np.concatenate([_columns(synth, one) for one in given])
+    return given
+
+
 def validate(
     synth: Synth,
-    presets: np.ndarray, # (B, P) or (P,)
+    presets: np.ndarray, # (B, P) or (P,); by name a DataFrame, a dict, or a list of dicts, whose missing parameters take their defaults
 ) -> np.ndarray: # (B, P) float32, the same presets
     "Return presets as a float32 matrix, or raise a ValueError that names the parameter."
-    presets = np.asarray(presets, np.float32)
+    try:
+        presets = np.asarray(_by_name(synth, presets), np.float32)
+    except TypeError as error: # a value that is no number
+        raise ValueError(f"{synth.name}: presets that are no numbers ({error})") from error
     presets = presets[None] if presets.ndim == 1 else presets
     if presets.ndim != 2 or presets.shape[1] != len(synth):
         raise ValueError(f"{synth.name}: presets of shape {presets.shape}, expected (B, {len(synth)}): one column for each used parameter")
