@@ -39,7 +39,7 @@ from .plugins import RenderError, get_renderer
 from .presets import read_presets
 from .priors import (DISTRIBUTIONS, VOICES, VOICES_FILE, Prior, describe_prior, get_prior, have_voices, preset_folder, read_voices,
                      split_presets)
-from .stores import alone, as_folder, local_copy
+from .stores import alone, as_folder, checked_content, local_copy
 from .synths import get_synth, list_synths, row_generator, validate
 
 # %% ../nbs/03_datasets.ipynb #09ad0756
@@ -378,8 +378,7 @@ def verify(self: Dataset) -> Dataset: # itself, when all is well
         path = self.folder / shard["file"]
         if not path.is_file():
             raise ValueError(f"{path}: missing; generate again to make just this file")
-        if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != shard["sha256"]:
-            raise ValueError(f"{path}: sha256 {found[:12]}..., expected {shard['sha256'][:12]}...: damaged; delete it and generate again to make just this file")
+        checked_content(path, shard["sha256"])
     return self
 
 # %% ../nbs/03_datasets.ipynb #d2f7138c

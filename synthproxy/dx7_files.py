@@ -37,13 +37,15 @@ def _unpacked(records: np.ndarray) -> np.ndarray: # (B, 128) or (B, 155) -> (B, 
     return records if records.shape[1] == VOICE_BYTES else unpack_dx7(records)
 
 
+def _odd(records: np.ndarray) -> np.ndarray: # (B,) how many bytes have eight bits, or values are beyond their range
+    return (records > 127).sum(1) + (_unpacked(records & 0x7F) > _largest()).sum(1)
+
+
 def _judge(
     records: np.ndarray, # (B, 128) packed or (B, 155) unpacked, bytes as they are in the file
-    vouched: bool, # by a checksum: then any value goes
+    most_odd: float, # values that may be odd
 ) -> np.ndarray: # (B,) which can be voices
-    voices = _unpacked(records & 0x7F)
-    odd = (records > 127).sum(1) + (voices > _largest()).sum(1)
-    return voices[:, :145].any(1) & (vouched | (odd <= _MOST_ODD))
+    return _unpacked(records & 0x7F)[:, :145].any(1) & (_odd(records) <= most_odd)
 
 # %% ../nbs/01_dx7_files.ipynb #4ee604b8
 def _mend(records: np.ndarray, good: np.ndarray, place: str, problems: Problems) -> np.ndarray: # (B, 155), as the engine takes them
@@ -149,7 +151,7 @@ def _messages(data: bytes, problems: Problems) -> Iterator[tuple[np.ndarray, np.
         read += max(len(records), 1)
         if not len(records):
             continue
-        good = _judge(records, whole)
+        good = _judge(records, np.inf if whole else _MOST_ODD) # a checksum vouches for any value
         if not good.all():
             problems.note(f"byte {start}: {(~good).sum()} of {len(good)} voices are not voices: {_NOT_VOICES}", ("skipped", "no voices"), int((~good).sum()))
         yield _mend(records, good, f"byte {start}: ", problems), good
@@ -182,7 +184,7 @@ def _bare(data: bytes, problems: Problems) -> tuple[np.ndarray, np.ndarray]: # v
     packed = np.frombuffer(data[:min(len(data) // PACKED_BYTES, MAX_PRESETS) * PACKED_BYTES], np.uint8).reshape(-1, PACKED_BYTES)
     if not len(packed) or what != _OTHER:
         raise ValueError(f"{problems.path}: not voices: {len(data)} bytes, {what}; {expected}")
-    within, good = _judge(packed, False) & (_unpacked(packed & 0x7F) <= _largest()).all(1) & (packed < 128).all(1), _judge(packed, False)
+    within, good = _judge(packed, 0), _judge(packed, _MOST_ODD)
     four = within & ~packed[:, 84:].any(1)
     if four.mean() >= .5:
         raise ValueError(f"{problems.path}: not voices: {len(packed)} records {_FOUR}; {expected}")
@@ -246,5 +248,5 @@ def read_dx7(
     problems = Problems(path, strict)
     voices, good = dx7_voices(load_file(path), problems)
     if problems.count:
-        logging.getLogger(__name__).warning("%s: %s", path, problems)
+        logging.getLogger(__name__).warning("%s: %s", Path(path).name, problems)
     return voice_names(voices[good]), voices[good]

@@ -109,7 +109,7 @@ def write_table(
     finally:
         aside.unlink(missing_ok=True)
     report = path.with_suffix(".report.json")
-    write_json(report, {"synth": synth.name, "presets": len(read.presets), "different": len(join_copies(read)), "report": read.report, "problems": read.problems})
+    write_json(report, {"synth": synth.name, "presets": len(read.presets), "different": len(read.presets) - read.duplicates, "report": read.report, "problems": read.problems})
     return report
 
 # %% ../nbs/01_preset_tables.ipynb #7bb2dd94
@@ -145,4 +145,4 @@ def main(
         raise SystemExit(f"synthproxy-presets: {error}") from None
     finally:
         logging.disable(logging.NOTSET)
-    print(f"{given.out}: {len(join_copies(read)):,} different presets of {len(read.presets):,}", *describe(read), f"all of it is in {report}", sep="\n")
+    print(f"{given.out}: {len(read.presets) - read.duplicates:,} different presets of {len(read.presets):,}", *describe(read), f"all of it is in {report}", sep="\n")

@@ -468,13 +468,13 @@ class _Gathered: # presets of many files; projected in batches, so that memory h
             if noted.strict:
                 raise ValueError(f"{source}: {what}") from error
             noted.counts["skipped", "files without presets"] += 1
-            problems[source] = what
-            noted.count = 0
-        else:
-            self.names += names
-            self.sources += [f"{source}:{i}" for i in places]
-            self.report["unknown"].update(unknown)
-            self.waiting.append(values)
+            self.note(source, noted, problems)
+            problems[source] = what # which is worse than what was noted before
+            return
+        self.names += names
+        self.sources += [f"{source}:{i}" for i in places]
+        self.report["unknown"].update(unknown)
+        self.waiting.append(values)
         self.note(source, noted, problems)
         if sum(map(len, self.waiting)) >= _BATCH:
             self.flush()

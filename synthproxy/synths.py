@@ -316,13 +316,17 @@ def sample(
     return from_uniform(synth, np.reshape(rows, (n, len(synth))))
 
 # %% ../nbs/00b_synths.ipynb #87da1ba2
-def _columns(synth: Synth, given: Mapping) -> np.ndarray: # (B, P) of values by name, one or as many for each; what is missing takes its default
+def _columns(synth: Synth, given: Mapping, defaults: np.ndarray) -> np.ndarray: # (B, P) of values by name, one or as many for each; what is missing takes its default
     for name in given:
         check_choice(name, synth.names, f"parameter of {synth.name}")
-    columns = [np.atleast_1d(given.get(name, default)) for name, default in zip(synth.names, decode(synth, [p.default for p in synth.parameters])[0])]
+    columns = [np.atleast_1d(given.get(name, default)) for name, default in zip(synth.names, defaults)]
     if len(lengths := {len(column) for column in columns} - {1}) > 1:
         raise ValueError(f"{synth.name}: parameters with {' and '.join(map(str, sorted(lengths)))} values, expected as many of each")
     return np.stack(np.broadcast_arrays(*columns), 1)
+
+
+def _defaults(synth: Synth) -> np.ndarray: # (P,)
+    return decode(synth, [p.default for p in synth.parameters])[0]
 
 
 def _by_name(synth: Synth, given: object) -> object: # a DataFrame, a dict or dicts in a list as a matrix; anything else as it is
@@ -331,9 +335,10 @@ def _by_name(synth: Synth, given: object) -> object: # a DataFrame, a dict or di
             raise ValueError(f"{synth.name}: no column {missing[0]!r}" + (f" and {len(missing) - 1} more" if missing[1:] else "") + ", expected one for each used parameter")
         given = {name: given[name].to_numpy() for name in given.columns}
     if isinstance(given, Mapping):
-        return _columns(synth, given)
+        return _columns(synth, given, _defaults(synth))
     if isinstance(given, (list, tuple)) and given and all(isinstance(one, Mapping) for one in given):
-        return np.concatenate([_columns(synth, one) for one in given])
+        defaults = _defaults(synth)
+        return np.concatenate([_columns(synth, one, defaults) for one in given])
     return given
 
 
@@ -410,7 +415,7 @@ def from_dict(
     values: dict[str, float], # parameter name -> preset value; missing ones take their default
 ) -> np.ndarray: # (P,) float32 preset
     "Build a preset from names; ValueError for an unknown name or an invalid value."
-    preset = decode(synth, [p.default for p in synth.parameters])[0]
+    preset = _defaults(synth)
     for name, value in values.items():
         check_choice(name, synth.names, f"parameter of {synth.name}")
         preset[synth.names.index(name)] = value

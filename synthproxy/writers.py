@@ -7,14 +7,13 @@ __all__ = ['NAME_LETTERS', 'CARTRIDGE_VOICES', 'WRITERS', 'dx7_name', 'dx7_messa
 
 # %% ../nbs/01_writers.ipynb #ff3e4d4d
 import json
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .project import check_choice
+from .project import check_choice, write_whole
 from .presets import TAL_VERSION
 from .synths import PACKED_BYTES, VOICE_BYTES, Synth, encode, get_synth, pack_dx7, to_dx7, user_path
 
@@ -110,11 +109,5 @@ def write_presets(
     if not len(presets) == len(names) > 0:
         raise ValueError(f"{len(presets)} presets and {len(names)} names, expected as many, and at least one")
     content = WRITERS.get((synth, ending), _json_file)(table, presets, names)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True) # where the disk is full
+    write_whole(path, content)
     return path
