@@ -36,7 +36,7 @@ def test_bad_files_are_one_clear_error(tmp_path):
         read_amsynth(get_synth("amsynth"), tmp_path / "a.bank")
     with pytest.raises(ValueError, match="parameter 'cutoff' is 'nan', expected a finite number"):
         project(get_synth("faust_poly"), [{"cutoff": float("nan")}])
-    with pytest.raises(FileNotFoundError, match="no .h2p or .json file in"):
+    with pytest.raises(FileNotFoundError, match="no .fxb, .fxp, .h2p, .json or .vstpreset file in"):
         read_presets("diva", tmp_path)
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synthproxy.presets import READERS, Presets, read_presets, tal_values
+from synthproxy.presets import FOR_ANY, READERS, Presets, read_presets, tal_values
 from synthproxy.dx7_files import dx7_voices, read_dx7
 from synthproxy.synths import MAX_FILE_BYTES, Problems, from_dx7, get_synth, sample, to_dx7, unpack_dx7
 
@@ -331,7 +331,7 @@ def test_xml_that_means_harm(tmp_path):
         with pytest.raises(ValueError, match="document type declaration"):
             read_presets("talnm", tmp_path)
     path.write_text("<a>" * 200_000)
-    with pytest.raises(ValueError, match="expected programs of TAL-NoiseMaker"):
+    with pytest.raises(ValueError, match="x.noisemakerpreset: not XML"):
         read_presets("talnm", tmp_path)
     path.write_text(XML.format("", ".25")[:-40]) # cut within the second program
     assert read_presets("talnm", tmp_path).names == ["a"] and "cut or damaged" in read_presets("talnm", tmp_path).problems[path.name]
@@ -346,10 +346,13 @@ def test_many_unknown_names_take_their_time_only_once(tmp_path):
     assert time.process_time() - started < 10
 
 
+STATE = b"VC2!" + len(XML.format("", ".25")).to_bytes(4, "little") + XML.format("", ".25").encode() + b"\0"
+WRAPPED = {".fxp": b"CcnK\0\0\0\0FPCh" + bytes(48), ".fxb": b"CcnK\0\0\0\0FBCh" + bytes(148), ".vstpreset": b"VST3" + bytes(44)}
 SEEDS = {
     ".json": [b'{"a": {"cutoff": 0.5}, "b": {"x": 1}}', b'[{"name": "a", "v": {"cutoff": 0.5}}]'], ".h2p": [b"#cm=ENV1\nAtk=25.00\n#cm=FX1\nModule='Phaser1'\n"],
     ".bank": [b"amSynth\n<preset> <name> a\n<parameter> amp_attack 1\n"], ".noisemakerpreset": [XML.format("", ".25").encode()],
     ".syx": [bank_of(GOOD[:32]), single_of(GOOD[0])], ".dx7": [GOOD[:2].tobytes()],
+    **{suffix: [WRAPPED[suffix] + STATE] for suffix in WRAPPED},
     ".mid": [in_midi(bank_of(GOOD[:32]))], ".midi": [in_midi(single_of(GOOD[0]), single_of(GOOD[1]))]}
 
 
@@ -362,7 +365,7 @@ def harmful(draw, suffix: str) -> bytes: # anything, or something good with anyt
     return good[:start] + draw(st.one_of(st.binary(max_size=20), st.sampled_from([b"NaN", b"1e999", b"null", b"[", b"{", b'"', b"<!DOCTYPE a>", b"\0", b"=", b"-1"]))) + good[end:]
 
 
-@pytest.mark.parametrize("synth, suffix", sorted({*READERS, ("faust_poly", ".json"), ("diva", ".json")}))
+@pytest.mark.parametrize("synth, suffix", sorted({*READERS, *(("faust_poly", suffix) for suffix in FOR_ANY), ("diva", ".json")}))
 def test_any_bytes_are_presets_or_a_value_error(synth, suffix, tmp_path):
     path = tmp_path / f"x{suffix}"
 
