@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .functional import encode_mapped, is_mapped, is_transformed
 from .preset_encoders import ENCODERS, build_encoder
 from .project import SHIPPED, available_cores, check_choice, data_folder, json_field, read_json, write_json
 from .synths import get_synth, list_synths, validate
@@ -53,7 +54,10 @@ class SynthProxy(nn.Module):
             plain = {k: v.float() if v.is_floating_point() else v for k, v in self.named_buffers() if k not in weights}
             return torch.func.functional_call(self, weights | plain, (presets.float(), heard)).to(precision)
         presets = presets.float()
-        encoded = self.encoder(presets) if heard is None else self.encoder(presets, heard)
+        if heard is None and (is_mapped(presets) or is_transformed(presets) and hasattr(self.encoder, "hear")):
+            encoded = encode_mapped(self.encoder, presets)
+        else:
+            encoded = self.encoder(presets) if heard is None else self.encoder(presets, heard)
         return encoded.float() * self.std + self.mean
 
     def say_each(

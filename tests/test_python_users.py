@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.func import functional_call, grad, jacrev, vmap
 
 from synthproxy.preset_encoders import encoders_of
 from synthproxy.proxies import SynthProxy
@@ -59,3 +60,30 @@ def test_a_proxy_of_any_precision(encoder):
 def test_a_misspelt_proxy_names_the_nearest():
     with pytest.raises(FileNotFoundError, match="no checkpoint in dexd: .*did you mean 'dexed'?"):
         SynthProxy.from_pretrained("dexd")
+
+
+@pytest.mark.parametrize("encoder", encoders_of("dexed"))
+def test_a_proxy_under_torch_func(encoder):
+    torch.manual_seed(0)
+    proxy = SynthProxy({"synth": "dexed", "encoder": encoder, "encoder_size": "small", "dims": 4}).eval()
+    given = torch.from_numpy(PRESETS)
+
+    def one(preset: torch.Tensor) -> torch.Tensor: # (P,) -> (4,)
+        return proxy(preset[None])[0]
+
+    expected = torch.stack([torch.autograd.functional.jacobian(one, preset) for preset in given])
+    near = {"rtol": 1e-3, "atol": 1e-4 * float(expected.abs().max())}
+    torch.testing.assert_close(jacrev(one)(given[0]), expected[0], **near)
+    torch.testing.assert_close(vmap(jacrev(one))(given), expected, **near)
+    torch.testing.assert_close(vmap(grad(lambda preset: one(preset).sum()), 1)(given.T), expected.sum(1), **near)
+    torch.testing.assert_close(vmap(one)(given), proxy(given), rtol=1e-4, atol=1e-4)
+    proxy(given).sum().backward()
+    direct = {name: weight.grad.clone() for name, weight in proxy.named_parameters()}
+    proxy.zero_grad()
+    vmap(one)(given).sum().backward() # of weights too
+    assert direct and all(torch.equal(weight.grad, direct[name]) for name, weight in proxy.named_parameters())
+    weights = {name: weight.detach() for name, weight in proxy.named_parameters()}
+    each = vmap(grad(lambda w, preset: functional_call(proxy, w, (preset[None],)).sum()), (None, 0))(weights, given)
+    for name, direct in direct.items():
+        torch.testing.assert_close(each[name].sum(0), direct, rtol=1e-3, atol=1e-4 * float(direct.abs().max()))
+    assert vmap(jacrev(proxy.double().forward))(given[:, None].double()).dtype == torch.float64
