@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from dexed.algorithms import get_carriers
-from filelock import FileLock
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
@@ -25,6 +24,7 @@ from .distances import DISTANCES
 from .plugins import get_renderer
 from .project import check_choice, check_parameters, project_root, provenance
 from .rendering import Renderer, rms
+from .results import change_table
 from .synths import Synth, get_synth
 
 # %% ../nbs/09_audio_models.ipynb #1209808e
@@ -187,9 +187,9 @@ def run_study(
 
 def _store(rows: pd.DataFrame) -> pd.DataFrame: # all results, these in place of older ones
     path = project_root() / "results" / "audio_models.csv"
-    (project_root() / "build").mkdir(exist_ok=True)
-    with FileLock(project_root() / "build" / "audio_models.lock"):
-        before = pd.read_csv(path) if path.is_file() else rows[:0]
-        every = pd.concat([before, rows]).drop_duplicates(COLUMNS[:3], keep="last").sort_values(COLUMNS[:3], ignore_index=True)
-        every.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
-    return every
+
+    def change(before: pd.DataFrame) -> pd.DataFrame:
+        every = pd.concat([before, rows]) if len(before) else rows
+        return every.drop_duplicates(COLUMNS[:3], keep="last").sort_values(COLUMNS[:3], ignore_index=True)
+
+    return change_table(path, change, COLUMNS, float_format="%.6g")

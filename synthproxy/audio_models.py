@@ -11,9 +11,9 @@ __all__ = ['SAMPLE_RATE_HZ', 'N_FFT', 'FRAME', 'HOP', 'N_MELS', 'WINDOW', 'WINDO
 
 # %% ../nbs/02_audio_models.ipynb #a9b90304
 import hashlib
-import json
 import logging
 import os
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -31,7 +31,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .audio_kernels import HARD_SWISH, RELU, Block, CompiledMel, CompiledNetwork, pack_depthwise, pack_pointwise
 from .compiled import HAVE_NUMBA, announced
-from .project import cache_folder, check_choice, write_json
+from .project import cache_folder, check_choice, read_json, write_json
 
 # %% ../nbs/02_audio_models.ipynb #32b6a854
 SAMPLE_RATE_HZ = 32_000 # of every model in this notebook
@@ -290,6 +290,14 @@ _RELEASE = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/"
 _log = logging.getLogger(__name__)
 
 # %% ../nbs/02_audio_models.ipynb #0b353ea0
+def _record() -> Path: # of weights whose release says no hash
+    return cache_folder() / "sha256.json"
+
+
+def _recorded() -> dict[str, str]: # file -> sha256
+    return read_json(_record()) if _record().is_file() else {}
+
+
 @dataclass(frozen=True)
 class Weights:
     "A weights file of the official release."
@@ -314,15 +322,24 @@ class Weights:
         return self._check(cache / self.file)
 
     def _check(self, path: Path) -> Path:
-        found, record = hashlib.sha256(path.read_bytes()).hexdigest(), cache_folder() / "sha256.json"
-        recorded = json.loads(record.read_text()) if record.is_file() else {}
-        expected = self.sha256 or recorded.get(self.file)
-        if expected is None:
-            _log.warning("first use of %s: sha256 %s, recorded in %s", self.file, found, record)
-            write_json(record, recorded | {self.file: found})
-        elif found != expected:
+        found, expected = hashlib.sha256(path.read_bytes()).hexdigest(), self.sha256 or _recorded().get(self.file)
+        if expected not in (None, found):
             raise ValueError(f"{path}: sha256 {found}, expected {expected}: the file is damaged or another one; delete it")
         return path
+
+    def load(self, network: nn.Module) -> str: # sha256 of the file
+        "Put weights into a network; FileNotFoundError or ValueError with what to do."
+        path = self.path()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            network.load_state_dict({k: v for k, v in loaded.items() if k in network.state_dict()})
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ValueError(f"{path}: not the weights {self.file} ({type(error).__name__}: {' '.join(str(error).split())[:80]}); delete it") from error
+        if self.sha256 is None and self.file not in _recorded(): # which it now vouches for
+            _log.warning("first use of %s: sha256 %s, recorded in %s", self.file, digest, _record())
+            write_json(_record(), _recorded() | {self.file: digest})
+        return digest
 
 # %% ../nbs/02_audio_models.ipynb #190e6c8d
 def _checked(audio: np.ndarray) -> np.ndarray: # (B, T) float32
@@ -608,9 +625,7 @@ def get_audio_model(
     if what == "random":
         _randomise(network)
     else:
-        path = weights.path()
-        loaded, digest = torch.load(path, map_location="cpu", weights_only=True), hashlib.sha256(path.read_bytes()).hexdigest()
-        network.load_state_dict({k: v for k, v in loaded.items() if k in network.state_dict()})
+        digest = weights.load(network)
     network.optimise().to(device)
     if what == "style":
         embed = _by_torch(lambda audio: style_statistics(network, audio), device)

@@ -9,20 +9,21 @@ __all__ = ['COLUMNS', 'KEY', 'TEST_SPLITS', 'SHOWN', 'evaluate_proxy', 'evaluate
 # %% ../nbs/05_eval.ipynb #5dce7dbb
 import json
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from filelock import FileLock
 
 from .datasets import Dataset, get_dataset, has_handcrafted
 from .metrics import chance_mrr, gallery_ranks, l1_distances, modality_gap, mrr, own_ranks, permutation_test, rank_metrics, recall
 from .preset_encoders import ENCODERS
 from .priors import families
-from .project import check_parameters, get_profile, project_root, provenance, write_json
+from .project import check_parameters, get_profile, project_root, provenance, read_json, write_json
 from .proxies import SynthProxy, checkpoint_folder, trained_encoders
+from .results import change_table
 
 # %% ../nbs/05_eval.ipynb #3ff07be8
 def evaluate_proxy(
@@ -106,13 +107,7 @@ def update_metrics(
 ) -> pd.DataFrame: # the report's rows as they now stand in the file
     "Put a report's rows into the results file."
     path = Path(path or project_root() / "results" / "metrics.csv")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")): # two evaluations may end at once
-        old = pd.read_csv(path, keep_default_na=True) if path.is_file() else pd.DataFrame(columns=COLUMNS)
-        whole = _merge(old, report)
-        aside = path.with_name(path.name + ".tmp")
-        whole.to_csv(aside, index=False, lineterminator="\n")
-        aside.replace(path)
+    whole = change_table(path, lambda old: _merge(old, report), COLUMNS)
     return report[KEY].merge(whole, on=KEY, how="left")[COLUMNS]
 
 
@@ -187,8 +182,10 @@ def save_report(
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"eval_{synth}"
     numbers = json.loads(report.drop(columns=["hardware", "commit"]).to_json(orient="records"))
-    path = stem.with_suffix(".json")
-    if not (path.is_file() and json.loads(path.read_text())["rows"] == numbers):
+    path, known = stem.with_suffix(".json"), {}
+    with suppress(OSError, ValueError): # not there, or damaged: it is written anew
+        known = read_json(path)
+    if known.get("rows") != numbers:
         write_json(path, {"rows": numbers, "provenance": provenance()})
     tables = {split: results_table(report, split) for split in TEST_SPLITS if split in set(report.split)}
     markdown = [f"{caption(report, split)}.\n\n{table.to_markdown()}\n" for split, table in tables.items()]

@@ -39,6 +39,7 @@ from .preset_encoders import ENCODERS
 from .project import available_cores, check_choice, check_parameters, get_profile, project_root, provenance
 from .synths import get_synth
 from .proxies import SynthProxy
+from .results import change_table, read_table
 from .training import TUNED, TrainConfig, pick_device, train_config, train_epoch, windows_for
 
 # %% ../nbs/08_hpo.ipynb #f28d5b0d
@@ -411,16 +412,18 @@ def save_trials(
     path: Path, # results/hpo.csv
 ) -> None:
     "Write a study's trials, in place of those it had."
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        known = pd.read_csv(path) if path.is_file() else table[:0]
+    def change(known: pd.DataFrame) -> pd.DataFrame:
         other = known[~known.set_index(_STUDY).index.isin(table.set_index(_STUDY).index)]
         whole = pd.concat([other, table]) if len(other) else table
         columns = [*COLUMNS, *whole.columns.difference([*COLUMNS, *_MADE]), *_MADE]
-        aside = path.with_name(path.name + ".tmp")
-        whole.sort_values([*_STUDY, "trial"])[columns].to_csv(aside, index=False, lineterminator="\n")
-        aside.replace(path)
+        return whole.sort_values([*_STUDY, "trial"])[columns]
+
+    change_table(path, change, [*COLUMNS, *_MADE])
 
 # %% ../nbs/08_hpo.ipynb #1b5c1d9a
+_SETTINGS = ("learning_rate", "batch_size", "contrastive", "final_rate", "standardise", "warmup_epochs")
+
+
 def keep_best(
     table: pd.DataFrame, # from trials_table
     path: Path = TUNED, # the table to write
@@ -431,15 +434,15 @@ def keep_best(
     if best.trial == 0:
         return False
     size = get_profile(best.profile, best.synth).encoder_size
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        tuned = pd.read_csv(path, dtype=str, keep_default_na=False) # what is not replaced stays as it is written
+    settings = {name: f"{best[name]:.4g}" if isinstance(best[name], float) else str(best[name]) for name in _SETTINGS}
+    settings |= {"source": f"results/hpo.csv; {best.profile} {best.synth}"}
+
+    def change(tuned: pd.DataFrame) -> pd.DataFrame:
         row = tuned.index[(tuned.encoder_size == size) & (tuned.encoder == best.encoder)]
-        for name in ("learning_rate", "batch_size", "contrastive", "final_rate", "standardise", "warmup_epochs"):
-            tuned.loc[row, name] = f"{best[name]:.4g}" if isinstance(best[name], float) else str(best[name])
-        tuned.loc[row, "source"] = f"results/hpo.csv; {best.profile} {best.synth}"
-        aside = path.with_name(path.name + ".tmp")
-        tuned.to_csv(aside, index=False, lineterminator="\n")
-        aside.replace(path)
+        tuned.loc[row, list(settings)] = list(settings.values())
+        return tuned
+
+    change_table(path, change, ["encoder_size", "encoder", *settings], dtype=str, keep_default_na=False) # what is not replaced stays as it is written
     return True
 
 # %% ../nbs/08_hpo.ipynb #11e09b36
@@ -448,7 +451,7 @@ def read_trials(
     profile: str, # name of a profile
 ) -> dict[str, pd.DataFrame]: # study -> its trials, with the parameters that differ
     "The studies that were kept."
-    whole, found = pd.read_csv(path), {}
+    whole, found = read_table(path, [*COLUMNS, *_MADE]), {}
     for _, part in whole[whole.profile == profile].groupby(_STUDY):
         encoder, space, rows, epochs = (part.iloc[0][name] for name in ("encoder", "space", "rows", "epochs"))
         params = part.dropna(axis="columns", how="all").columns.difference([*COLUMNS, *_MADE])

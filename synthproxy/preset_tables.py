@@ -9,7 +9,6 @@ __all__ = ['FORMATS', 'displayed', 'join_copies', 'preset_rows', 'write_table', 
 import argparse
 import json
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from .presets import Presets, read_presets
-from .project import check_choice, write_json
+from .project import check_choice, write_json, write_whole
 from .synths import Parameter, Synth, encode, get_synth, user_path
 
 # %% ../nbs/01_preset_tables.ipynb #39522420
@@ -66,17 +65,14 @@ def preset_rows(
         yield pd.DataFrame(table)
 
 # %% ../nbs/01_preset_tables.ipynb #10814746
-FORMATS = (".csv", ".json", ".safetensors")
-
-
-def _write_csv(path: Path, parts: Iterator[pd.DataFrame]) -> None:
-    for i, part in enumerate(parts):
+def _write_csv(path: Path, synth: Synth, read: Presets) -> None:
+    for i, part in enumerate(preset_rows(synth, read)):
         part.to_csv(path, mode="a" if i else "w", header=not i, index=False, lineterminator="\n")
 
 
-def _write_json(path: Path, parts: Iterator[pd.DataFrame]) -> None:
+def _write_json(path: Path, synth: Synth, read: Presets) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for i, row in enumerate(row for part in parts for row in part.to_dict("records")):
+        for i, row in enumerate(row for part in preset_rows(synth, read) for row in part.to_dict("records")):
             file.write(("[\n" if not i else ",\n") + json.dumps(row, ensure_ascii=False))
         file.write("\n]\n")
 
@@ -90,6 +86,9 @@ def _write_safetensors(path: Path, synth: Synth, read: Presets) -> None:
     save_file({"presets": presets, "values": np.ascontiguousarray(values, np.float32)}, path, {k: v if isinstance(v, str) else json.dumps(v) for k, v in about.items()})
 
 
+FORMATS = {".csv": _write_csv, ".json": _write_json, ".safetensors": _write_safetensors}
+
+
 def write_table(
     path: str | Path, # ends in .csv, .json or .safetensors; replaced if it is there
     synth: Synth,
@@ -98,16 +97,7 @@ def write_table(
     "Write presets as a table, and what became of the files they come from; ValueError for another ending."
     path = user_path(path)
     check_choice(path.suffix.lower(), FORMATS, "ending")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        if path.suffix.lower() == ".safetensors":
-            _write_safetensors(aside, synth, read)
-        else:
-            (_write_csv if path.suffix.lower() == ".csv" else _write_json)(aside, preset_rows(synth, read))
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(path, lambda aside: FORMATS[path.suffix.lower()](aside, synth, read))
     report = path.with_suffix(".report.json")
     write_json(report, {"synth": synth.name, "presets": len(read.presets), "different": len(read.presets) - read.duplicates, "report": read.report, "problems": read.problems})
     return report

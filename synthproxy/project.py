@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -165,7 +165,7 @@ def provenance() -> dict: # commit, hardware, versions
 # %% ../nbs/00a_project.ipynb #9b491006
 def write_whole(
     path: Path, # file to write, here or in a store (see 03_stores)
-    content: bytes,
+    content: bytes | Callable[[Path], None], # what is in it, or, where it is not in a store, what writes it at a path
 ) -> None:
     "Write a file so that a reader sees the old one or the new one, whole; where the disk is full, OSError, and the old one stays."
     if not isinstance(path, Path): # a store shows a file when all of it has come
@@ -174,10 +174,9 @@ def write_whole(
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        content(aside) if callable(content) else aside.write_bytes(content)
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno()) # before it takes the old one's place
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

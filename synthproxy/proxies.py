@@ -8,9 +8,9 @@ __all__ = ['WEIGHTS', 'CONFIG', 'PACKED', 'SynthProxy', 'read_card', 'checkpoint
 
 # %% ../nbs/03_proxies.ipynb #03900003
 import difflib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from .functional import encode_mapped, is_mapped, is_transformed
 from .preset_encoders import ENCODERS, build_encoder
-from .project import SHIPPED, available_cores, check_choice, data_folder, json_field, read_json, write_json
+from .project import SHIPPED, available_cores, check_choice, data_folder, json_field, read_json, write_json, write_whole
 from .synths import get_synth, list_synths, validate
 
 # %% ../nbs/03_proxies.ipynb #184044c5
@@ -54,6 +54,8 @@ class SynthProxy(nn.Module):
             plain = {k: v.float() if v.is_floating_point() else v for k, v in self.named_buffers() if k not in weights}
             return torch.func.functional_call(self, weights | plain, (presets.float(), heard)).to(precision)
         presets = presets.float()
+        if not len(presets): # no encoder has to know what to do with none
+            return presets.new_zeros(0, self.config["dims"])
         if heard is None and (is_mapped(presets) or is_transformed(presets) and hasattr(self.encoder, "hear")):
             encoded = encode_mapped(self.encoder, presets)
         else:
@@ -116,12 +118,9 @@ def save_pretrained(
 ) -> None:
     "Write model.safetensors, weights in half precision, and config.json, each aside and renamed."
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / (WEIGHTS + ".tmp")
     weights = {name for name, _ in self.named_parameters()}
     tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-    save_file({k: v.half() if k in weights else v for k, v in tensors.items()}, aside)
-    os.replace(aside, folder / WEIGHTS)
+    write_whole(folder / WEIGHTS, partial(save_file, {k: v.half() if k in weights else v for k, v in tensors.items()}))
     write_json(folder / CONFIG, self.config)
 
 # %% ../nbs/03_proxies.ipynb #a993e3e2

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from .datasets import Dataset, get_dataset
@@ -25,6 +24,7 @@ from .preset_encoders import ENCODERS, ModuleGraph, OneHot
 from .project import check_parameters, get_profile, project_root, provenance
 from .synths import get_synth
 from .proxies import SynthProxy, checkpoint_folder
+from .results import change_table, read_table
 from .training import TrainConfig, train_config, train_epoch, windows_for
 
 # %% ../nbs/06_scaling.ipynb #b4c2089e
@@ -84,21 +84,19 @@ def read_results(
     profile: str, # name of a profile
 ) -> pd.DataFrame: # columns COLUMNS
     "All runs of a synth and profile that are known."
-    whole = pd.read_csv(results_path()) if results_path().is_file() else pd.DataFrame(columns=COLUMNS)
+    whole = read_table(results_path(), COLUMNS)
     return whole[(whole.synth == synth) & (whole.profile == profile)].reset_index(drop=True)
 
 
 def _add(numbers: list[tuple[str, str, float]], run: dict) -> None: # a new run replaces an old one of the same name
     rows = pd.DataFrame(numbers, columns=["split", "metric", "value"]).round(6).assign(**run)
-    path = results_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        whole = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=COLUMNS)
+
+    def change(whole: pd.DataFrame) -> pd.DataFrame:
         old = whole.merge(rows[RUN].drop_duplicates(), on=RUN, how="left", indicator=True)["_merge"] == "left_only"
         whole = pd.concat([whole[old.to_numpy()], rows[COLUMNS]]) if len(whole) else rows[COLUMNS]
-        aside = path.with_name(path.name + ".tmp")
-        whole.sort_values([*RUN, "split", "metric"]).to_csv(aside, index=False, lineterminator="\n")
-        aside.replace(path)
+        return whole.sort_values([*RUN, "split", "metric"])
+
+    change_table(results_path(), change, COLUMNS)
 
 
 def is_known(

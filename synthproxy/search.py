@@ -10,10 +10,10 @@ __all__ = ['SEARCH_NOTE', 'POOL_SEED', 'STAGES', 'Target', 'find_key', 'load_tar
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ import numpy as np
 import soundfile
 import torch
 from fastcore.basics import patch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.signal import resample_poly
 from tqdm import tqdm
@@ -29,7 +30,7 @@ from .audio_models import SAMPLE_RATE_HZ, AudioModel, get_audio_model
 from .plugins import RenderError, get_renderer
 from .presets import read_presets
 from .priors import Prior, describe_prior, get_prior, have_voices
-from .project import available_cores, cache_folder, check_choice
+from .project import available_cores, cache_folder, check_choice, write_whole
 from .notes import Note
 from .rendering import Renderer, fade_out, rms
 from .synths import Synth, from_uniform, row_generator, user_path, validate
@@ -193,12 +194,12 @@ def _pool_path(proxy: SynthProxy, presets: np.ndarray) -> Path: # another one fo
 
 # %% ../nbs/07_search.ipynb #afd94655
 def _kept(path: Path, name: str, make: Callable[[], np.ndarray]) -> np.ndarray: # from the cache, or made and put there
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        save_file({name: make()}, aside)
-        os.replace(aside, path)
-    return load_file(path)[name]
+    try:
+        return load_file(path)[name]
+    except (OSError, SafetensorError, KeyError): # not there, or damaged
+        made = make()
+        write_whole(path, partial(save_file, {name: made}))
+        return made
 
 # %% ../nbs/07_search.ipynb #0e5e6b4c
 POOL_SEED = 700 # of the presets that a pool draws

@@ -16,7 +16,6 @@ import cma
 import numpy as np
 import pandas as pd
 import soundfile
-from filelock import FileLock
 from tqdm import tqdm
 
 from .audio_models import SAMPLE_RATE_HZ, get_audio_model
@@ -25,6 +24,7 @@ from .distances import measure_sounds
 from .metrics import own_ranks, l1_distances, recall
 from .plugins import get_renderer
 from .project import check_parameters, project_root, provenance, write_json
+from .results import change_table
 from .search import SEARCH_NOTE, STAGES, Audition, Pool, Target, draw_presets, make_pool, make_target, nearest, pool_prior, search
 from .synths import Synth
 from .proxies import SynthProxy
@@ -139,13 +139,12 @@ def add_results(
     "Put rows into the table of results; those of the same method, synth, split, stage, renders and metric are replaced."
     path, made = path or project_root() / "results" / SEARCH_RESULTS, provenance()
     rows = rows.assign(hardware=made["hardware"], commit=made["commit"])[COLUMNS]
-    (project_root() / "build").mkdir(exist_ok=True)
-    with FileLock(project_root() / "build" / "search.lock"):
-        before = pd.read_csv(path, keep_default_na=False, na_values={"value": "", "std": ""}) if path.is_file() else rows[:0]
-        every = pd.concat([before, rows]).drop_duplicates(COLUMNS[:6], keep="last")
-        every = every.sort_values(COLUMNS[:6], ignore_index=True)
-        every.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
-    return every
+
+    def change(before: pd.DataFrame) -> pd.DataFrame:
+        every = pd.concat([before, rows]) if len(before) else rows
+        return every.drop_duplicates(COLUMNS[:6], keep="last").sort_values(COLUMNS[:6], ignore_index=True)
+
+    return change_table(path, change, COLUMNS, "%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
 
 # %% ../nbs/07_search_study.ipynb #dded35f1
 def recall_from_audio(

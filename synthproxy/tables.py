@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from .evaluation import TEST_SPLITS, trained_on
+from .evaluation import COLUMNS, TEST_SPLITS, trained_on
 from .metrics import chance_mrr
 from .preset_encoders import ENCODERS
 from .project import check_choice, check_parameters, get_profile, project_root
+from .results import read_table
 
 # %% ../nbs/06_tables.ipynb #b9ffafa5
 PAPER = pd.DataFrame([
@@ -35,7 +36,7 @@ def read_results(
 ) -> pd.DataFrame: # rows of results/metrics.csv, in the order of ENCODERS
     "All results of a profile; FileNotFoundError where there are none."
     path = project_root() / "results" / "metrics.csv"
-    rows = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["profile"])
+    rows = read_table(path, COLUMNS)
     rows = rows[rows.profile == get_profile(profile).name]
     if rows.empty:
         raise FileNotFoundError(f"no results of profile {profile} in {path}: run `make reproduce PROFILE={profile}` first")

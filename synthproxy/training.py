@@ -14,6 +14,7 @@ import math
 import os
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -31,7 +32,7 @@ from .datasets import Dataset, get_dataset, manifest_hash
 from .metrics import chance_mrr, mrr_512
 from .operators import same_sound
 from .preset_encoders import ENCODERS, LISTENERS, build_encoder, count_weights
-from .project import SHIPPED, available_cores, check_choice, check_parameters, data_folder, get_profile, provenance, write_json
+from .project import SHIPPED, available_cores, check_choice, check_parameters, data_folder, get_profile, provenance, write_json, write_whole
 from .proxies import CONFIG, WEIGHTS, SynthProxy, best_checkpoint, checkpoint_folder, read_card, trained_encoders
 from .synths import get_synth
 from .windows import listen
@@ -177,9 +178,8 @@ def _save_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, 
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     for i, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in moments.items()}
-    aside = path.with_name(path.name + ".tmp")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside, metadata={"about": json.dumps(about)})
-    os.replace(aside, path)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    write_whole(path, partial(save_file, tensors, metadata={"about": json.dumps(about)}))
 
 
 def _load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict: # what was saved as `about`
@@ -295,12 +295,15 @@ def train(
 
 # %% ../nbs/04_training.ipynb #a907245d
 def _resume(folder: Path, proxy: SynthProxy, optimiser: torch.optim.Optimizer, fresh: dict) -> dict:
-    with safe_open(folder / STATE, framework="pt") as file:
-        saved = json.loads(file.metadata()["about"])
-    differs = [k for k in ("train", "data", "windows") if saved.get(k) != fresh[k]]
-    if differs:
-        raise ValueError(f"{folder} holds a run with other {'settings' if differs[0] == 'train' else 'data'}; choose another folder or delete this one")
-    return _load_state(folder / STATE, proxy, optimiser)
+    try:
+        with safe_open(folder / STATE, framework="pt") as file:
+            saved = json.loads(file.metadata()["about"])
+        differs = [k for k in ("train", "data", "windows") if saved.get(k) != fresh[k]]
+        if not differs:
+            return _load_state(folder / STATE, proxy, optimiser)
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError, RecursionError) as error:
+        raise ValueError(f"{folder / STATE}: no readable state of a run ({type(error).__name__}: {' '.join(str(error).split())[:80]}); delete it, and training begins anew") from None
+    raise ValueError(f"{folder} holds a run with other {'settings' if differs[0] == 'train' else 'data'}; choose another folder or delete this one")
 
 # %% ../nbs/04_training.ipynb #ac16a596
 def _card(about: dict, entry: dict, made: dict, proxy: SynthProxy) -> dict: # what config.json says of the training

@@ -143,6 +143,27 @@ def test_missing_and_damaged_weights(tmp_path, monkeypatch):
     get_audio_model.cache_clear()
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 and then nothing", b"<html>not found</html>", "another network", "a list"])
+def test_a_file_that_is_no_weights_is_not_taken_for_the_right_one(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("SYNTHPROXY_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / audio_models.MOBILENETS["mn10"][1].file # whose release says no hash
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(MobileNet(.5).state_dict() if content == "another network" else [1, 2], path)
+    get_audio_model.cache_clear()
+    with pytest.raises(ValueError, match="mn10_as_mAP_471.pt: not the weights .*delete it"):
+        get_audio_model("mn10")
+    torch.save(MobileNet(1.0).state_dict(), path)
+    assert get_audio_model("mn10").dims == 472 # nothing was recorded of the bad one
+    (tmp_path / "cache" / "sha256.json").write_text("{")
+    get_audio_model.cache_clear()
+    with pytest.raises(ValueError, match="sha256.json: no readable JSON object .*delete it"):
+        get_audio_model("mn10")
+    get_audio_model.cache_clear()
+
+
 def test_bad_audio_and_bad_names():
     with pytest.raises(ValueError, match="unknown audio model 'mell128'.*did you mean 'mel128'"):
         get_audio_model("mell128")

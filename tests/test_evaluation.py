@@ -51,10 +51,20 @@ def test_results_file_keeps_other_rows_and_unchanged_commits(report, tmp_path):
     assert (kept.commit == "third").sum() == 1 and (kept.commit == "second").sum() == len(report)
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"<<<<<<< HEAD\nprofile,synth\n", b"profile,synth,value\ncpu,dexed,1\n"])
+def test_a_damaged_results_file_is_named_and_stays(report, tmp_path, content):
+    (path := tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="metrics.csv: no (readable table|column) .*git checkout"):
+        update_metrics(report, path)
+    assert path.read_bytes() == content and not list(tmp_path.glob("*.tmp"))
+
+
 def test_reports_rerun_to_the_same_bytes(report, tmp_path):
     first = {path: path.read_bytes() for path in save_report(report, tmp_path)}
     assert {path.suffix for path in first} == {".json", ".md", ".tex"}
     assert {path: path.read_bytes() for path in save_report(evaluate("dexed", "cpu", ["mlp_oh"]), tmp_path)} == first
+    (tmp_path / "eval_dexed.json").write_text("{")
+    save_report(report, tmp_path)
     saved = json.loads((tmp_path / "eval_dexed.json").read_text())
     assert saved["provenance"]["hardware"] and len(saved["rows"]) == len(report)
     assert "toprule" in (tmp_path / "eval_dexed.tex").read_text()

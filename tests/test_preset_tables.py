@@ -48,7 +48,7 @@ def test_a_folder_as_a_table(folder, bank):
 
 
 @pytest.mark.parametrize("given, said", [
-    (["nowhere"], "no .dx7 or .json"), ([".", "-o", "x.xls"], "unknown ending '.xls'"), ([".", "--synth", "dexd"], "did you mean 'dexed'?"), (["bad.zip"], "no preset in 1 files")])
+    (["nowhere"], "no .dx7, .fxb"), ([".", "-o", "x.xls"], "unknown ending '.xls'"), ([".", "--synth", "dexd"], "did you mean 'dexed'?"), (["bad.zip"], "no preset in 1 files")])
 def test_wrong_words_are_one_line(folder, given, said, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "bad.zip").write_bytes(b"PK\3\4 and then nothing")

@@ -53,6 +53,7 @@ def test_a_proxy_of_any_precision(encoder):
         assert torch.isfinite(leaf.grad).all() and leaf.grad.abs().sum() > 0
         assert all(p.grad is not None for p in proxy.parameters()) or encoder == "opsnap"
         np.testing.assert_allclose(proxy.embed(PRESETS), expected, atol=.05 * np.abs(expected).max())
+    assert proxy.embed(PRESETS[:0]).shape == (0, 16) and proxy(given[:0].to(proxy.mean.dtype)).dtype == proxy.mean.dtype
     with pytest.raises(ValueError, match="batch is 0, expected 1 or more"):
         proxy.embed(PRESETS, batch=0)
 

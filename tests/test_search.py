@@ -129,6 +129,17 @@ def test_children_are_valid_presets(synth):
     assert (children != parents).any(1).all()
 
 
+def test_a_damaged_pool_is_predicted_again(proxy, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path))
+    presets, names = sample(DEXED, 4), list("abcd")
+    expected = make_pool(proxy, presets, names, names, cache=True).embeddings
+    for content in (b"", b"junk" * 100):
+        for path in (tmp_path / "pools").iterdir():
+            path.write_bytes(content)
+        assert np.array_equal(make_pool(proxy, presets, names, names, cache=True).embeddings, expected)
+        assert [path.stat().st_size > 400 for path in (tmp_path / "pools").iterdir()] == [True]
+
+
 def test_a_million_presets_are_searched_exactly():
     table = np.random.default_rng(0).random((1_000_000, 16), np.float32)
     assert nearest(table[123_456], table, 1)[0] == 123_456

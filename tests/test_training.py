@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from synthproxy.datasets import Recipe, generate
@@ -70,6 +71,21 @@ def test_another_run_in_the_same_folder_is_refused(sets, through):
         train(replace(CONFIG, seed=1), *sets, through, "cpu")
     with pytest.raises(ValueError, match="holds a run with other data"):
         train(CONFIG, sets[1], sets[1], through, "cpu")
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "no json", "other weights", "no moments", "a list"])
+def test_a_damaged_state_is_named_and_not_begun_anew(sets, through, tmp_path, damage):
+    state, whole = tmp_path / STATE, (through / STATE).read_bytes()
+    tensors, about = load_file(through / STATE), json.dumps(json.loads(safe_open(through / STATE, "pt").metadata()["about"]))
+    if damage in ("cut", "empty"):
+        state.write_bytes(whole[:len(whole) // 2] if damage == "cut" else b"")
+    else:
+        given = {"other weights": {k: v[:1] if v.ndim else v for k, v in tensors.items()}, "no moments": {"optimiser.x.y": tensors["model.mean"]}}
+        save_file(given.get(damage, tensors), state, metadata={"about": {"no json": "{", "a list": "[1]"}.get(damage, about)})
+    before = state.read_bytes()
+    with pytest.raises(ValueError, match=f"{STATE}: no readable state of a run .*; delete it, and training begins anew"):
+        train(CONFIG, *sets, tmp_path, "cpu")
+    assert state.read_bytes() == before
 
 
 def test_the_best_epoch_is_kept(through):
