@@ -20,7 +20,7 @@ from .synths import MAX_PRESETS, PACKED_BYTES, VOICE_BYTES, Problems, clean_name
 
 # %% ../nbs/01_dx7_files.ipynb #14c4614a
 _MOST_ODD = 4 # values beyond their range, in a voice that no checksum vouches for
-_NOT_VOICES = "all zeros, or hold values beyond their range"
+_NOT_VOICES = "all zeros or one byte, or hold values beyond their range"
 
 
 @cache
@@ -45,7 +45,8 @@ def _judge(
     records: np.ndarray, # (B, 128) packed or (B, 155) unpacked, bytes as they are in the file
     most_odd: float, # values that may be odd
 ) -> np.ndarray: # (B,) which can be voices
-    return _unpacked(records & 0x7F)[:, :145].any(1) & (_odd(records) <= most_odd)
+    same = (records == records[:, :1]).all(1) # zeros, or what a computer filled a disk's block with
+    return _unpacked(records & 0x7F)[:, :145].any(1) & (_odd(records) <= most_odd) & ~same
 
 # %% ../nbs/01_dx7_files.ipynb #4ee604b8
 def _mend(records: np.ndarray, good: np.ndarray, place: str, problems: Problems) -> np.ndarray: # (B, 155), as the engine takes them
@@ -71,11 +72,15 @@ _HEADER, _EDGE = re.compile(_BANK + b"|" + _VOICE), re.compile(rb"[\xf0\xf7]") #
 _CLOCK = bytes(range(0xF8, 0x100))
 
 
-def _without_clock(data: bytes, begin: int, size: int) -> tuple[bytes, int]: # data and checksum of a message that has ticks within, b"" for others; where its end is
+def _without(data: bytes, begin: int, size: int, start: int, problems: Problems) -> tuple[bytes, int]: # data and checksum of a message into which something was put, b"" for others; where its end is
     stop = data.find(b"\xf7", begin, begin + 2 * size)
     within = data[begin:stop] if stop > begin + size + 1 else b""
-    pure = within.translate(None, _CLOCK)
-    return (pure if len(pure) == size + 1 else b""), stop
+    ticks, lines = within.translate(None, _CLOCK), within.replace(b"\r\n", b"\n")
+    for pure, what, kind in ((ticks, "ticks of a clock", "clock ticks"), (lines, "returns before line ends, as for a text", "line ends")):
+        if len(pure) == size + 1 and (pure is ticks or not sum(pure) & 0x7F):
+            problems.note(f"byte {start}: {len(within) - len(pure)} {what} within: they are dropped", ("mended", kind))
+            return pure, stop
+    return b"", stop
 
 
 def _message(
@@ -85,9 +90,8 @@ def _message(
     size, record = (32 * PACKED_BYTES, PACKED_BYTES) if bank else (VOICE_BYTES, VOICE_BYTES)
     if bank and data[start + 3] == 0:
         problems.note(f"byte {start}: a bank of format 0, expected 9", ("mended", "format of a bank"))
-    pure, stop = _without_clock(data, begin, size)
+    pure, stop = _without(data, begin, size, start, problems)
     if pure:
-        problems.note(f"byte {start}: {stop - begin - len(pure)} ticks of a clock within: they are dropped", ("mended", "clock ticks"))
         payload, tail, end = pure[:size], pure[size:] + b"\xf7", stop
     else:
         edge = _EDGE.search(data, begin, begin + size)
@@ -202,6 +206,19 @@ _MOST_MIDI_BYTES = 2**22 # a longer one is music
 _DUMP = re.compile(rb"\xf0[\x80-\xff]{0,3}[\x00-\x7f](\x43[\x00-\x0f][^\xf0\xf7]*\xf7?)") # of a MIDI file: a message's length follows its first byte
 
 
+def _joined(parts: list[bytes]) -> Iterator[bytes]: # messages without f0 and f7, of which a recorder may have made several
+    at = 0
+    while at < len(parts):
+        message, after = parts[at], at + 1
+        if header := _HEADER.match(b"\xf0" + message[:5]):
+            size = 6 + (32 * PACKED_BYTES if header.group()[4:] == b"\x20\x00" else VOICE_BYTES) # with the checksum
+            lengths = np.cumsum([len(part) for part in parts[at:at + size]])
+            if size in lengths:
+                after = at + 1 + int(np.argmax(lengths == size))
+        yield b"".join(parts[at:after])
+        at = after
+
+
 def _of_midi(data: bytes, problems: Problems) -> bytes: # the messages of a MIDI file, one after the other
     from mido import MidiFile
 
@@ -209,7 +226,8 @@ def _of_midi(data: bytes, problems: Problems) -> bytes: # the messages of a MIDI
         raise ValueError(f"{problems.path}: a MIDI file of {len(data)} bytes, expected at most {_MOST_MIDI_BYTES}: music, not voices")
     try:
         tracks = MidiFile(file=io.BytesIO(data), clip=True).tracks
-        return b"".join(bytes(event.bin()) for track in tracks for event in track if event.type == "sysex")
+        parts = [[bytes(event.data) for event in track if event.type == "sysex"] for track in tracks]
+        return b"".join(b"\xf0" + message + b"\xf7" for track in parts for message in _joined(track))
     except Exception as error: # of whatever kind: mido has none of its own
         problems.note(f"a MIDI file that is damaged ({type(error).__name__}: {error})", ("mended", "MIDI files"))
         return b"".join(b"\xf0" + found.group(1) for found in _DUMP.finditer(data))
@@ -220,8 +238,8 @@ def dx7_voices(
     problems: Problems, # with it
 ) -> tuple[np.ndarray, np.ndarray]: # (N, 155) uint8 unpacked voices, each value in its range, and (N,) which of them are good
     "Find the DX7 voices in a file; ValueError where there are none, or, if strict, for anything else."
-    if data[:4] == b"MThd":
-        data = _of_midi(data, problems)
+    if (midi := data.find(b"MThd", 0, 32)) == 0 or data[:4] == b"RIFF" and midi > 0:
+        data = _of_midi(data[midi:], problems)
     elif b"\xf0" not in data:
         return _bare(data, problems)
     found = list(_messages(data, problems))

@@ -67,7 +67,7 @@ WRONG = [
     ("04_training", {"device": "gpu"}, "unknown device 'gpu': expected one of auto, cpu, cuda"),
     ("05_eval", {"synth": "talnm"}, "set TALNM_PATH to its file, or use a synth that needs none: dexed, faust_poly"),
     ("03_datasets", {"synth": "diva"}, "set DIVA_PATH to its file, or use a synth that needs none: dexed, faust_poly"),
-    ("03_datasets", {"voices": "nowhere"}, "no .dx7 or .json or .mid or .midi or .syx file in nowhere"),
+    ("03_datasets", {"voices": "nowhere"}, "no .dx7, .fxb, .fxp, .json, .mid, .midi, .syx or .vstpreset file in nowhere"),
 ]
 
 

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import resource
+import struct
 import time
 import tracemalloc
 from pathlib import Path
@@ -155,6 +156,17 @@ def test_strict_is_the_first_wrong_thing(tmp_path):
 
 
 ONE, SINGLE = bank_of(GOOD[:32]), single_of(GOOD[40])
+named = GOOD[:32].copy()
+named[:, 118:120] = 10 # names that begin with line ends
+LINES = bank_of(named)
+
+
+def in_pieces(*messages: bytes) -> bytes: # a MIDI file of a recorder that makes several events of a message
+    parts = [part for m in messages for part in (b"\xf0" + m[1:60], b"\xf7" + m[60:100], b"\xf7" + m[100:])]
+    events = b"".join(b"\0" + part[:1] + bytes([0x80 | (len(part) - 1) >> 7, (len(part) - 1) & 0x7F]) + part[1:] for part in parts) + b"\0\xff\x2f\0"
+    return b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96) + b"MTrk" + struct.pack(">I", len(events)) + events
+
+
 PERFORMANCES = sysex("f043007e2004", b"LM  8973PM" + bytes(200)) # of a DX7II, beside a bank
 WILD = { # content, voices to be read, what is counted
     "format 0": (ONE[:3] + b"\0" + ONE[4:], GOOD[:32], {"mended": {"format of a bank": 1}}),
@@ -170,6 +182,10 @@ WILD = { # content, voices to be read, what is counted
     "eight bits": (ONE[:700] + bytes([ONE[700] | 128, ONE[701] | 128]) + ONE[702:], GOOD[:32], {"mended": {"bytes of eight bits": 2}}),
     "clock": (ONE[:900] + b"\xf8\xfe" + ONE[900:], GOOD[:32], {"mended": {"clock ticks": 1}}),
     "MIDI": (in_midi(ONE, SINGLE), GOOD[[*range(32), 40]], {}),
+    "MIDI, a message in three events": (in_pieces(ONE, SINGLE), GOOD[[*range(32), 40]], {}),
+    "MIDI in RIFF": (b"RIFF" + bytes(4) + b"RMIDdata" + bytes(4) + in_midi(ONE), GOOD[:32], {}),
+    "sent as text": (LINES.replace(b"\n", b"\r\n"), GOOD[:32], {"mended": {"line ends": 1}}),
+    "filled block, bare": (ONE[6:-2] + b"\x1a" * 128, GOOD[:32], {"skipped": {"no voices": 1}}),
     "half a MIDI file": (in_midi(ONE, SINGLE)[:-100], GOOD[:32], {"mended": {"MIDI files": 1, "messages that are cut": 1}}),
 }
 
