@@ -465,7 +465,7 @@ def _read_file(
 class _Gathered: # presets of many files; projected in batches, so that memory holds little more than the result
     def __init__(self, synth: Synth):
         self.synth, self.names, self.sources, self.waiting = synth, [], [], []
-        self.presets = [np.empty((0, len(synth)), np.float32)]
+        self.presets = np.empty((0, len(synth)), np.float32)
         self.report = {what: Counter() for what in (*_REPORT, *_OF_FILES)}
 
     def take(self, source: str, path: Path, noted: Problems, problems: dict[str, str]) -> None: # what is in a file
@@ -496,8 +496,9 @@ class _Gathered: # presets of many files; projected in batches, so that memory h
 
     def flush(self) -> None:
         if self.waiting:
-            self.presets.append(_project(self.synth, np.concatenate(self.waiting), self.report))
-            self.waiting = []
+            at, more = len(self.presets), _project(self.synth, np.concatenate(self.waiting), self.report)
+            self.presets.resize((at + len(more), len(self.synth)), refcheck=False) # where it is: there never are two of all
+            self.presets[at:], self.waiting = more, []
 
 # %% ../nbs/01_presets.ipynb #d663d1f7
 def read_presets(
@@ -537,4 +538,4 @@ def _finish(gathered: _Gathered, problems: dict[str, str], files: int, folder: s
         log = logging.getLogger(__name__)
         log.warning("%d of %d files have problems (see Presets.problems): %.300s", len(problems), files, first)
     report = {what: dict(counts) for what, counts in gathered.report.items()}
-    return Presets(gathered.names, gathered.sources, np.concatenate(gathered.presets), report, problems)
+    return Presets(gathered.names, gathered.sources, gathered.presets, report, problems)

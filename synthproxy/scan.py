@@ -380,10 +380,10 @@ def _warn(path: Path, heard: Heard, played: int, given: bool) -> None:
     if not heard.sounding:
         _log.warning("%s: none of %d presets makes a sound, so what can be heard is not known and every parameter is marked as used. An effect "
                      "cannot be used as a synth; an instrument may need a file, a licence or other presets%s", path.name, played, advice)
-    elif heard.sounding < max(3, played / 3):
-        _log.warning("%s: only %d of %d presets make a sound: parameters that matter in others only are marked as unused%s", path.name, heard.sounding, played, advice)
     elif not (heard.change > max(AUDIBLE, 3 * heard.floor)).any():
         _log.warning("%s: presets sound, but no parameter changes what is heard: its sounds are not made by parameters", path.name)
+    elif heard.sounding < max(3, played / 3):
+        _log.warning("%s: only %d of %d presets make a sound: parameters that matter in others only are marked as unused%s", path.name, heard.sounding, played, advice)
     if heard.floor:
         _log.warning("%s: a preset played twice changes by %.2g: smaller changes, and steps that its displays do not show, cannot be found", path.name, heard.floor)
 

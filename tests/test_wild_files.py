@@ -105,7 +105,7 @@ def test_thousands_of_wild_files(tmp_path):
     assert np.array_equal(read.presets, from_dx7(DEXED, played)[np.concatenate(voices)])
     assert set(read.problems) == named and all(read.problems.values())
     assert read.duplicates == len(read.presets) - len(np.unique(read.presets, axis=0))
-    assert grown < 2 * read.presets.nbytes + 400 * len(read.names) + 100e6
+    assert grown < 1.2 * read.presets.nbytes + 400 * len(read.names) + 60e6
 
 
 def test_a_large_file_of_zeros_costs_nothing(tmp_path):
