@@ -174,6 +174,21 @@ def steps() -> tuple[Step, ...]:
     return tuple(found)
 
 
+def sets() -> list[str]:
+    "The sets that are there, with the audio models whose embeddings they have."
+    from synthproxy.datasets import MANIFEST, SPLITS, Dataset
+    from synthproxy.embeddings import embedded_by
+
+    found = []
+    for folder in (ROOT / "data" / synth / PROFILE / split for synth in synths()[0] for split in SPLITS):
+        try:
+            if (folder / MANIFEST).is_file():
+                found.append(f"{folder.relative_to(ROOT)}: {len(dataset := Dataset(folder)):,} rows, embedded by {', '.join(embedded_by(dataset))}")
+        except ValueError as error: # begun, or damaged
+            found.append(str(error))
+    return found
+
+
 def plan() -> bool:
     "Say what will be done, what it took the last time, what is left out and what is missing."
     why, missing = synths()
@@ -184,6 +199,8 @@ def plan() -> bool:
         print(f"  {step.name:{width}}  {'stale: ' + last if step in stale else 'up to date'}")
     timed = [known[step.name] for step in stale if step.name in known]
     print(f"{PROFILE}: {len(stale)} of {len(steps())} steps are stale, about {sum(timed) / 60:.0f} min" + (f" and {len(stale) - len(timed)} of unknown length" if len(timed) < len(stale) else ""))
+    for line in sets():
+        print(line)
     for synth, reason in why.items():
         if reason:
             print(f"left out: {synth} ({reason})")

@@ -253,7 +253,7 @@ def read_manifest(
     path = as_folder(folder) / MANIFEST
     content = read_json(path, _AGAIN)
     field = partial(json_field, content, path=path, remedy=_AGAIN)
-    check_choice(field("made_from.kind", str), ("synthetic", "handcrafted", "windows"), f"kind in {path}")
+    check_choice(field("made_from.kind", str), ("synthetic", "handcrafted", "windows", "embeddings"), f"kind in {path}")
     for name in ("synth", "audio_model.name"):
         field(f"made_from.{name}", str, low=1, high=100)
     field("made_from.audio_model.dims", int, low=1, high=100_000)
@@ -267,8 +267,12 @@ def read_manifest(
 
 
 def _check_synthetic(content: dict, path: Path, field: Callable) -> None:
-    field("made_from.distribution", str)
-    rows, size, _ = (field(f"made_from.{name}", int, low=low, high=MOST_ROWS) for name, low in (("rows", 1), ("shard_rows", 1), ("seed", 0)))
+    if content["made_from"]["kind"] == "embeddings":
+        field("made_from.of_sha256", str, low=64, high=64)
+    else:
+        field("made_from.distribution", str)
+        field("made_from.seed", int, low=0, high=MOST_ROWS)
+    rows, size = (field(f"made_from.{name}", int, low=1, high=MOST_ROWS) for name in ("rows", "shard_rows"))
     shards = -(-rows // size)
     for i, shard in enumerate(field("shards", list, low=shards, high=min(shards, MOST_SHARDS))):
         if shard is not None:
@@ -324,6 +328,10 @@ class Dataset:
     @cached_property
     def embeddings(self) -> np.ndarray: # (N, D) float32
         return self.read("embeddings")
+
+    @cached_property
+    def sha256(self) -> str: # of the manifest, and through it of every shard
+        return manifest_hash(self.folder)
 
     @property
     def names(self) -> list[str] | None: # of hand-crafted presets

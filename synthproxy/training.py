@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .datasets import Dataset, get_dataset, manifest_hash
+from .datasets import Dataset, get_dataset
 from .metrics import chance_mrr, mrr_512
 from .operators import same_sound
 from .preset_encoders import ENCODERS, LISTENERS, build_encoder, count_weights
@@ -261,7 +261,7 @@ def train(
     "Train an encoder on a dataset; the best epoch is kept in `folder`."
     folder, device = Path(folder), pick_device(device)
     made = train_set.manifest["made_from"]
-    about = {"train": asdict(config), "data": manifest_hash(train_set.folder), "windows": manifest_hash(windows.folder) if windows else None, "epoch": 0, "best": -1.0, "history": [], "seconds": 0.0}
+    about = {"train": asdict(config), "data": train_set.sha256, "windows": windows.sha256 if windows else None, "epoch": 0, "best": -1.0, "history": [], "seconds": 0.0}
     about = json.loads(json.dumps(about))
     torch.manual_seed(config.seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or available_cores())) # embedding in threads may have left fewer, and sums depend on it

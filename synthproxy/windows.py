@@ -6,31 +6,22 @@
 __all__ = ['listen']
 
 # %% ../nbs/03_windows.ipynb #ce536195
-import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from tqdm import tqdm
 
 from .audio_models import get_audio_model
-from .datasets import MANIFEST, Dataset, Recipe, _save_shard, _shard_name, generate, manifest_hash, read_manifest
-from .plugins import get_renderer
-from .project import available_cores, provenance, write_json
+from .datasets import Dataset, Recipe, generate
+from .embeddings import derive
 from .notes import Note
+from .plugins import get_renderer
+from .project import available_cores
 
 # %% ../nbs/03_windows.ipynb #040688cf
-_SHARD_ROWS = 1024
-
-
-def _plan(train_set: Dataset, windows: tuple[int, ...], rows: int) -> dict: # a manifest whose files are not made yet
-    told = {"kind": "windows", "rows": rows, "shard_rows": _SHARD_ROWS, "windows": list(windows)}
-    made_from = train_set.manifest["made_from"] | told | {"train_sha256": manifest_hash(train_set.folder)}
-    return {"format": 1, "made_from": made_from, "shards": [None] * -(-rows // _SHARD_ROWS), "versions": provenance()["versions"]}
-
-
-def _hear_rows(train_set: Dataset, windows: tuple[int, ...], first: int, last: int, pool: ThreadPoolExecutor, bar: tqdm) -> np.ndarray:
+def _hear_rows(train_set: Dataset, windows: tuple[int, ...], bar: tqdm, first: int, last: int) -> dict[str, np.ndarray]:
     made = train_set.manifest["made_from"]
     model = get_audio_model(made["audio_model"]["name"], made["device"])
     renderer, note = get_renderer(made["synth"], model.sample_rate_hz), Note(**made["note"])
@@ -40,7 +31,8 @@ def _hear_rows(train_set: Dataset, windows: tuple[int, ...], first: int, last: i
         bar.update()
         return heard.astype(np.float16)
 
-    return np.concatenate(list(pool.map(hear, train_set.read("presets", first, last))))
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return {"windows": np.concatenate(list(pool.map(hear, train_set.read("presets", first, last))))}
 
 # %% ../nbs/03_windows.ipynb #88e7d940
 def listen(
@@ -50,21 +42,7 @@ def listen(
     rows: int | None = None, # the first so many; None: all
 ) -> Dataset: # tensor "windows": (rows, W, D) float16
     "Embed single windows of a training set's sounds; ValueError where the folder holds those of another set."
-    folder, rows = Path(folder), min(rows or len(train_set), len(train_set))
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        manifest = _plan(train_set, windows, rows)
-        if (folder / MANIFEST).is_file():
-            found = read_manifest(folder)
-            if found["made_from"] != json.loads(json.dumps(manifest["made_from"])):
-                raise ValueError(f"{folder} holds windows of another training set; choose another folder or delete this one")
-            manifest = found
-        todo = [i for i, shard in enumerate(manifest["shards"]) if shard is None]
-        with ThreadPoolExecutor(available_cores()) as pool, tqdm(total=len(todo) * _SHARD_ROWS, unit="row", desc=folder.name, disable=None) as bar:
-            for i in todo:
-                first, last = i * _SHARD_ROWS, min((i + 1) * _SHARD_ROWS, rows)
-                heard = _hear_rows(train_set, windows, first, last, pool, bar)
-                digest = _save_shard(folder / _shard_name(i), {"windows": heard})
-                manifest["shards"][i] = {"file": _shard_name(i), "rows": last - first, "sha256": digest}
-                write_json(folder / MANIFEST, manifest)
-        return Dataset(folder)
+    rows = min(rows or len(train_set), len(train_set))
+    made_from = train_set.manifest["made_from"] | {"kind": "windows", "rows": rows, "windows": list(windows), "train_sha256": train_set.sha256}
+    with tqdm(total=rows, unit="row", desc=Path(folder).name, disable=None) as bar:
+        return derive(folder, made_from, partial(_hear_rows, train_set, windows, bar))

@@ -83,7 +83,7 @@ def status(dodo, monkeypatch, capsys):
     return plan
 
 
-def test_status_names_what_is_left_out(status, monkeypatch):
+def test_status_names_what_is_left_out(status, monkeypatch, tmp_path):
     for variable in ("TALNM_PATH", "DIVA_PATH", "DEXED_PATH"):
         monkeypatch.delenv(variable, raising=False)
     made, every = status("smoke", "all")
@@ -94,7 +94,9 @@ def test_status_names_what_is_left_out(status, monkeypatch):
     with pytest.raises(ValueError, match="did you mean 'smoke'?"):
         status("smok", "dexed")
     monkeypatch.setenv("SYNTHPROXY_WEIGHTS", "")
-    assert "missing: weights of mn04" in status("cpu", "dexed")[1]
+    shutil.copytree(ROOT / "data/dexed/cpu/handcrafted", tmp_path / "data/dexed/cpu/handcrafted")
+    assert "missing: weights of mn04" in (every := status("cpu", "dexed")[1])
+    assert "data/dexed/cpu/handcrafted: 423 rows, embedded by mn04" in every
 
 
 def test_a_profile_without_handcrafted_presets_has_its_other_tables(tmp_path):
