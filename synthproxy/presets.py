@@ -458,6 +458,7 @@ def _read_file(
     if (strangers := np.isnan(table).all(1)).any(): # it would be the default preset
         problems.note(f"preset {places[strangers][0]} ({names[places[strangers][0]]!r}): no parameter of {synth.name}"
                       + (f"; so are {strangers.sum() - 1} more" if strangers.sum() > 1 else ""), ("skipped", "presets of something else"), int(strangers.sum()))
+        unknown -= Counter(name for i in places[strangers] for name in values[i]) # which are not this synth's to know
     table, places = table[~strangers], places[~strangers]
     return [names[i] for i in places], places, table, unknown
 
@@ -471,6 +472,8 @@ class _Gathered: # presets of many files; projected in batches, so that memory h
     def take(self, source: str, path: Path, noted: Problems, problems: dict[str, str]) -> None: # what is in a file
         try:
             names, places, values, unknown = _read_file(self.synth, path, noted)
+            if not names and not noted.count:
+                noted.note("holds no preset", ("skipped", "files without presets"))
         except ValueError as error:
             what = str(error).removeprefix(f"{path}: ")
             if noted.strict:

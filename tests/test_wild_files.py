@@ -321,6 +321,17 @@ def test_json_that_means_harm_is_one_error(tmp_path, name):
             read_presets(synth, tmp_path)
 
 
+def test_a_file_without_presets_is_named(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": {"cutoff": 0.5}}')
+    (tmp_path / "b.json").write_text("{}")
+    (tmp_path / "c.json").write_text('{"c": {"azimuth": 1}}')
+    read = read_presets("faust_poly", tmp_path)
+    assert read.names == ["a"] and read.problems == {"b.json": "holds no preset", "c.json": "preset 0 ('c'): no parameter of faust_poly"}
+    assert read.report["skipped"] == {"files without presets": 1, "presets of something else": 1} and not read.report["unknown"]
+    with pytest.raises(ValueError, match="b.json: holds no preset"):
+        read_presets("faust_poly", tmp_path / "b.json", strict=True)
+
+
 def test_a_bad_preset_costs_itself_only(tmp_path):
     (tmp_path / "x.json").write_text('{"a": {"cutoff": 0.5}, "b": {"cutoff": NaN}, "c": 3, "d\\ud800\\n": {"cutoff": 1}, "a": {"cutoff": 0}}')
     read = read_presets("faust_poly", tmp_path)
