@@ -206,15 +206,19 @@ _MOST_MIDI_BYTES = 2**22 # a longer one is music
 _DUMP = re.compile(rb"\xf0[\x80-\xff]{0,3}[\x00-\x7f](\x43[\x00-\x0f][^\xf0\xf7]*\xf7?)") # of a MIDI file: a message's length follows its first byte
 
 
+def _header(message: bytes) -> re.Match | None: # of a message without f0
+    return _HEADER.match(b"\xf0" + message[:5])
+
+
 def _joined(parts: list[bytes]) -> Iterator[bytes]: # messages without f0 and f7, of which a recorder may have made several
     at = 0
     while at < len(parts):
-        message, after = parts[at], at + 1
-        if header := _HEADER.match(b"\xf0" + message[:5]):
+        total, after = len(parts[at]), at + 1
+        if header := _header(parts[at]):
             size = 6 + (32 * PACKED_BYTES if header.group()[4:] == b"\x20\x00" else VOICE_BYTES) # with the checksum
-            lengths = np.cumsum([len(part) for part in parts[at:at + size]])
-            if size in lengths:
-                after = at + 1 + int(np.argmax(lengths == size))
+            while total < size and after < len(parts) and not _header(parts[after]):
+                total, after = total + len(parts[after]), after + 1
+            after = after if total == size else at + 1
         yield b"".join(parts[at:after])
         at = after
 

@@ -132,6 +132,16 @@ def test_a_file_of_nothing_but_headers_ends_soon(tmp_path, header):
     assert time.process_time() - started < 10
 
 
+def test_a_midi_file_of_nothing_but_beginnings_ends_soon(tmp_path):
+    event = b"\0\xf0\x07" + ONE[1:7] + b"\xf7"
+    track = event * 60_000 + b"\0\xff\x2f\0"
+    (tmp_path / "x.mid").write_bytes(b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96) + b"MTrk" + struct.pack(">I", len(track)) + track)
+    started = time.process_time()
+    with pytest.raises(ValueError, match="no DX7 voices"):
+        read_presets("dexed", tmp_path)
+    assert time.process_time() - started < 10
+
+
 def test_voices_beyond_the_most_are_left_out_and_named(tmp_path, monkeypatch):
     monkeypatch.setattr("synthproxy.dx7_files.MAX_PRESETS", 64)
     (tmp_path / "bare.dx7").write_bytes(GOOD[:100].tobytes())
