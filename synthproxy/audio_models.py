@@ -13,7 +13,6 @@ __all__ = ['SAMPLE_RATE_HZ', 'N_FFT', 'FRAME', 'HOP', 'N_MELS', 'WINDOW', 'WINDO
 import hashlib
 import logging
 import os
-import pickle
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -334,7 +333,7 @@ class Weights:
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
             network.load_state_dict({k: v for k, v in loaded.items() if k in network.state_dict()})
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+        except Exception as error: # whatever bytes make of an unpickler
             raise ValueError(f"{path}: not the weights {self.file} ({type(error).__name__}: {' '.join(str(error).split())[:80]}); delete it") from error
         if self.sha256 is None and self.file not in _recorded(): # which it now vouches for
             _log.warning("first use of %s: sha256 %s, recorded in %s", self.file, digest, _record())

@@ -6,9 +6,11 @@
 __all__ = ['SHARD_ROWS', 'derive', 'Embedded', 'embed_dataset', 'embedded_by', 'open_embedded']
 
 # %% ../nbs/03_embeddings.ipynb #86ade13f
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +30,11 @@ from .synths import get_synth
 SHARD_ROWS = 1024 # in a file
 
 
+def _is_whole(folder: Path, shard: dict | None) -> bool:
+    path = folder / shard["file"] if shard else None
+    return path is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == shard["sha256"]
+
+
 def derive(
     folder: str | Path, # to make, or to finish
     made_from: dict, # the identity, with `kind` and `rows`
@@ -41,7 +48,7 @@ def derive(
             manifest = read_manifest(folder)
         if differs := _difference(manifest["made_from"], made_from):
             raise ValueError(f"{folder} holds {manifest['made_from']['kind']} of another set: {differs} differs; choose another folder or delete this one")
-        for i in [i for i, shard in enumerate(manifest["shards"]) if shard is None]:
+        for i in [i for i, shard in enumerate(manifest["shards"]) if not _is_whole(folder, shard)]:
             first, last = i * SHARD_ROWS, min((i + 1) * SHARD_ROWS, made_from["rows"])
             digest = _save_shard(folder / _shard_name(i), make(first, last))
             manifest["shards"][i] = {"file": _shard_name(i), "rows": last - first, "sha256": digest}
@@ -131,14 +138,15 @@ def embed_dataset(
 def embedded_by(
     dataset: Dataset,
 ) -> list[str]: # names of audio models; the set's own first
-    "The audio models whose embeddings of a set are there, whole."
+    "The audio models whose embeddings of a set, as it is now, are there."
     dataset = _own(dataset)
 
     def others() -> Iterator[str]:
         for name in AUDIO_MODELS:
-            folder = _folder(dataset, name)
-            if (folder / MANIFEST).is_file() and None not in read_manifest(folder)["shards"]:
-                yield name
+            with suppress(OSError, ValueError): # not there, or damaged
+                manifest = read_manifest(_folder(dataset, name))
+                if None not in manifest["shards"] and manifest["made_from"].get("of_sha256") == dataset.sha256:
+                    yield name
 
     return [dataset.manifest["made_from"]["audio_model"]["name"], *others()]
 

@@ -86,7 +86,9 @@ def encode_mapped(
     module: nn.Module, # an encoder: (B, P) -> (B, D)
     presets: Tensor, # (B, P) as torch.func hands it over
 ) -> Tensor: # (B, D)
-    "An encoder's output under any transform of torch.func; NotImplementedError for second derivatives and for weights that are mapped."
+    "An encoder's output under any transform of torch.func; NotImplementedError for second derivatives, forward mode, weights that are mapped, and batch norm in training."
+    if any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in module.modules()):
+        raise NotImplementedError("an encoder with batch norm takes its batch into account in training: call eval() before torch.func maps presets")
     held = _Held(module)
     return _Encode.apply(held, presets, *held.weights)
 

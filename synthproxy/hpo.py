@@ -439,6 +439,8 @@ def keep_best(
 
     def change(tuned: pd.DataFrame) -> pd.DataFrame:
         row = tuned.index[(tuned.encoder_size == size) & (tuned.encoder == best.encoder)]
+        if not len(row):
+            raise ValueError(f"{path}: no row for {best.encoder} of size {size}")
         tuned.loc[row, list(settings)] = list(settings.values())
         return tuned
 

@@ -328,12 +328,13 @@ def read_h2p(
     return _collect([(Path(path).stem, text)], lambda text: _h2p_values(text, known), problems or Problems(path))
 
 # %% ../nbs/01_presets.ipynb #1362fa9c
-def _juce_values(given: dict[str, str], known: dict[str, Parameter]) -> dict[str, float]: # of one preset; 0 where a name is not known
+def _juce_values(given: dict[str, str], known: dict[str, Parameter], own: set[str]) -> dict[str, float]: # of one preset; 0 where a name is not known
     values = {}
     for name, text in given.items():
         p, what = known.get(normalise(name)), f"parameter {name[:40]!r}"
         if not p:
-            values |= {name: 0.0} if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", text) else {} # else a text of the plug-in's
+            shown = f"xml:{name}" if normalise(name) in own else name # what the table calls something else
+            values |= {shown: 0.0} if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", text) else {} # else a text of the plug-in's
             continue
         value = (_text_number(text, what) - p.file_low) / (p.file_high - p.file_low)
         if not -1e-3 <= value <= 1 + 1e-3 and (p.file_low, p.file_high) == (0, 1):
@@ -351,8 +352,9 @@ def read_juce(
     problems = problems or Problems(path)
     name, text = juce_text(path, problems)
     programs, _ = juce_programs(text, problems)
+    own = {normalise(name) for p in synth.parameters for name in (p.address, p.name)}
     known = {normalise(name): p for p in synth.parameters for name in ([p.file_name] if p.file_name else [p.address, p.name]) if normalise(name)}
-    return _collect([(own or name or Path(path).stem, given) for own, given in programs], lambda given: _juce_values(given, known), problems)
+    return _collect([(own or name or Path(path).stem, given) for own, given in programs], lambda given: _juce_values(given, known, own), problems)
 
 # %% ../nbs/01_presets.ipynb #7c522fda
 READERS: dict[tuple[str, str], Callable] = {
@@ -455,7 +457,8 @@ def _read_file(
         return [names[i] for i in places], places, values[places], unknown
     places = np.array([i for i, given in enumerate(values) if given is not None], int)
     table, unknown = _tabulate(synth, [values[i] for i in places])
-    if (strangers := np.isnan(table).all(1)).any(): # it would be the default preset
+    used = [p.used for p in synth.parameters]
+    if (strangers := np.isnan(table[:, used]).all(1)).any(): # it would be the default preset
         problems.note(f"preset {places[strangers][0]} ({names[places[strangers][0]]!r}): no parameter of {synth.name}"
                       + (f"; so are {strangers.sum() - 1} more" if strangers.sum() > 1 else ""), ("skipped", "presets of something else"), int(strangers.sum()))
         unknown -= Counter(name for i in places[strangers] for name in values[i]) # which are not this synth's to know

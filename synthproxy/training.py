@@ -189,6 +189,8 @@ def _load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) 
     for key in (k for k in tensors if k.startswith("optimiser.")):
         _, i, name = key.split(".")
         moments.setdefault(int(i), {})[name] = tensors[key]
+    if not moments:
+        raise ValueError("no moments of the optimiser")
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     with safe_open(path, framework="pt") as file:
         return json.loads(file.metadata()["about"])
@@ -301,7 +303,9 @@ def _resume(folder: Path, proxy: SynthProxy, optimiser: torch.optim.Optimizer, f
         differs = [k for k in ("train", "data", "windows") if saved.get(k) != fresh[k]]
         if not differs:
             return _load_state(folder / STATE, proxy, optimiser)
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError, RecursionError) as error:
+    except torch.OutOfMemoryError: # which says nothing of the file
+        raise
+    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, RuntimeError, RecursionError) as error:
         raise ValueError(f"{folder / STATE}: no readable state of a run ({type(error).__name__}: {' '.join(str(error).split())[:80]}); delete it, and training begins anew") from None
     raise ValueError(f"{folder} holds a run with other {'settings' if differs[0] == 'train' else 'data'}; choose another folder or delete this one")
 

@@ -143,7 +143,7 @@ def test_missing_and_damaged_weights(tmp_path, monkeypatch):
     get_audio_model.cache_clear()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\3\4 and then nothing", b"<html>not found</html>", "another network", "a list"])
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 and then nothing", b"<html>not found</html>", b"error: not found", "another network", "a list"])
 def test_a_file_that_is_no_weights_is_not_taken_for_the_right_one(tmp_path, monkeypatch, content):
     monkeypatch.setenv("SYNTHPROXY_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path / "cache"))

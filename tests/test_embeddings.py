@@ -70,6 +70,9 @@ def test_embeddings_of_another_set_are_refused(mel, tmp_path):
     shard.write_bytes(shard.read_bytes()[:-1] + b"\1")
     with pytest.raises(ValueError, match="shard-00000.safetensors: sha256"):
         open_embedded(mel, "mfcc40").verify()
+    before = open_embedded(mel, "mfcc40").sha256
+    assert embed_dataset(mel, "mfcc40").verify().sha256 == before # just that file is made again
+    assert embedded_by(another) == ["mel128"] # those that lie there belong to another set
 
 
 def test_another_engine_or_table_embeds_nothing(mel, monkeypatch):

@@ -117,3 +117,18 @@ def test_numbers_without_names_are_refused_for_what_they_are(mine):
     (mine / "x.fxp").write_bytes(b"<html>")
     with pytest.raises(ValueError, match="x.fxp: expected a plug-in's state"):
         read_presets("mine", mine)
+
+
+@pytest.mark.parametrize("synth", ["dexed", "dexed_vst3"])
+def test_dexeds_own_state_is_not_the_default_voice(synth, tmp_path): # it keeps a cartridge in letters, and of its parameters those that no voice has
+    state_of_dexed = '<dexedState cutoff="1.0" reso="0.0" gain="1.0" currentProgram="3"><dexedBlob sysex="4104.abc" program="161.def"/></dexedState>'
+    (tmp_path / "x.fxp").write_bytes(wrap(state(state_of_dexed), ".fxp", b"brass"))
+    with pytest.raises(ValueError, match=f"x.fxp: preset 0 .*: no parameter of {synth}"):
+        read_presets(synth, tmp_path)
+
+
+def test_what_the_table_calls_something_else_does_not_count(mine):
+    parameters = '<Mine><PARAM id="filterFreq" value="270"/><PARAM id="cutoff" value="3"/><PARAM id="width" value="1"/></Mine>'
+    (mine / "x.fxp").write_bytes(wrap(state(parameters), ".fxp"))
+    read = read_presets("mine", mine)
+    assert read.presets.tolist() == [[.25, 0, 1]] and read.report["unknown"] == {"xml:cutoff": 1}

@@ -63,6 +63,14 @@ def test_a_misspelt_proxy_names_the_nearest():
         SynthProxy.from_pretrained("dexd")
 
 
+def apart(a: torch.Tensor, b: torch.Tensor) -> float: # as a share of b; sums in another order may put a unit of a network on the other side of its edge
+    return float((a - b).norm() / b.norm())
+
+
+def gradients(proxy: SynthProxy) -> torch.Tensor: # of all weights
+    return torch.cat([weight.grad.flatten() for weight in proxy.parameters()])
+
+
 @pytest.mark.parametrize("encoder", encoders_of("dexed"))
 def test_a_proxy_under_torch_func(encoder):
     torch.manual_seed(0)
@@ -73,18 +81,20 @@ def test_a_proxy_under_torch_func(encoder):
         return proxy(preset[None])[0]
 
     expected = torch.stack([torch.autograd.functional.jacobian(one, preset) for preset in given])
-    near = {"rtol": 1e-3, "atol": 1e-4 * float(expected.abs().max())}
-    torch.testing.assert_close(jacrev(one)(given[0]), expected[0], **near)
-    torch.testing.assert_close(vmap(jacrev(one))(given), expected, **near)
-    torch.testing.assert_close(vmap(grad(lambda preset: one(preset).sum()), 1)(given.T), expected.sum(1), **near)
-    torch.testing.assert_close(vmap(one)(given), proxy(given), rtol=1e-4, atol=1e-4)
+    assert apart(jacrev(one)(given[0]), expected[0]) < .03
+    assert apart(vmap(jacrev(one))(given), expected) < .03
+    assert apart(vmap(grad(lambda preset: one(preset).sum()), 1)(given.T), expected.sum(1)) < .03
+    assert apart(vmap(one)(given), proxy(given)) < 1e-3
     proxy(given).sum().backward()
-    direct = {name: weight.grad.clone() for name, weight in proxy.named_parameters()}
+    direct = gradients(proxy)
     proxy.zero_grad()
     vmap(one)(given).sum().backward() # of weights too
-    assert direct and all(torch.equal(weight.grad, direct[name]) for name, weight in proxy.named_parameters())
+    assert direct.norm() > 0 and apart(gradients(proxy), direct) < .03
     weights = {name: weight.detach() for name, weight in proxy.named_parameters()}
     each = vmap(grad(lambda w, preset: functional_call(proxy, w, (preset[None],)).sum()), (None, 0))(weights, given)
-    for name, direct in direct.items():
-        torch.testing.assert_close(each[name].sum(0), direct, rtol=1e-3, atol=1e-4 * float(direct.abs().max()))
+    assert apart(torch.cat([each[name].sum(0).flatten() for name in weights]), direct) < .03
+    assert all(len(of_each) == len(given) for of_each in each.values())
     assert vmap(jacrev(proxy.double().forward))(given[:, None].double()).dtype == torch.float64
+    if encoder in ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru"):
+        with pytest.raises(NotImplementedError, match="call eval"):
+            vmap(one)(given) if proxy.float().train() else None
