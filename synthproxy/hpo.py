@@ -35,12 +35,12 @@ from torch import Tensor
 
 from .datasets import Dataset, get_dataset, manifest_hash
 from .metrics import mrr_512
-from .preset_encoders import ENCODERS
+from .preset_encoders import ENCODERS, size_of
 from .project import available_cores, check_choice, check_parameters, get_profile, project_root, provenance
 from .synths import get_synth
 from .proxies import SynthProxy
 from .results import change_table, read_table
-from .training import TUNED, TrainConfig, pick_device, train_config, train_epoch, windows_for
+from .training import TUNED, TrainConfig, pick_device, read_settings, train_config, train_epoch, windows_for
 
 # %% ../nbs/08_hpo.ipynb #f28d5b0d
 _LENGTHS = {"smoke": (1_024, 2), "cpu": (16_384, 5), "paper": (1_000_000, 3)} # rows and epochs of a trial
@@ -97,9 +97,8 @@ def network_in_use(
     encoder_size: str, # small or paper
 ) -> dict[str, int | float | bool | str]: # the arguments that a study can vary
     "An encoder's sizes, those left at their defaults included."
-    make, sizes = ENCODERS[encoder]
-    names = inspect.signature(make).parameters
-    whole = {name: p.default for name, p in names.items()} | sizes[encoder_size]
+    names = inspect.signature(ENCODERS[encoder].network).parameters
+    whole = {name: p.default for name, p in names.items()} | size_of(encoder, encoder_size).network
     return {name: value for name, value in whole.items() if name in {*_DEPTHS, *_OTHERS, *_WIDTHS}}
 
 
@@ -140,7 +139,7 @@ def settings_of(
     training = {k: v for k, v in params.items() if k in now.__dict__}
     warmup = round(params["warmup_epochs"] * (config.rows // params["batch_size"]))
     config_now = replace(now, epochs=(config.epochs,), warmup_steps=warmup, **training)
-    return config_now, ENCODERS[config.encoder][1][now.encoder_size] | network
+    return config_now, size_of(config.encoder, now.encoder_size).network | network
 
 # %% ../nbs/08_hpo.ipynb #63a98318
 class StudyData(NamedTuple):
@@ -186,7 +185,7 @@ def validation_curve(
     dims, device = data.embeddings.shape[1], data.embeddings.device
     proxy = _bare(config, dims)
     torch.manual_seed(config.seed)
-    proxy.encoder = ENCODERS[config.encoder][0](get_synth(config.synth), dims, **network)
+    proxy.encoder = ENCODERS[config.encoder].network(get_synth(config.synth), dims, **network)
     proxy.to(device).measure_targets(data.embeddings, train)
     optimiser = torch.optim.AdamW(proxy.parameters(), lr=train.learning_rate, weight_decay=0.0, fused=True)
     for epoch in range(config.epochs):
@@ -434,17 +433,15 @@ def keep_best(
     if best.trial == 0:
         return False
     size = get_profile(best.profile, best.synth).encoder_size
-    settings = {name: f"{best[name]:.4g}" if isinstance(best[name], float) else str(best[name]) for name in _SETTINGS}
-    settings |= {"source": f"results/hpo.csv; {best.profile} {best.synth}"}
+    found = {name: f"{best[name]:.4g}" if isinstance(best[name], float) else str(best[name]) for name in _SETTINGS}
+    row = {"encoder_size": size, "encoder": best.encoder, "windows": str(read_settings(best.encoder, size).windows)} | found
+    row |= {"source": f"results/hpo.csv; {best.profile} {best.synth}"}
 
     def change(tuned: pd.DataFrame) -> pd.DataFrame:
-        row = tuned.index[(tuned.encoder_size == size) & (tuned.encoder == best.encoder)]
-        if not len(row):
-            raise ValueError(f"{path}: no row for {best.encoder} of size {size}")
-        tuned.loc[row, list(settings)] = list(settings.values())
-        return tuned
+        others = tuned[(tuned.encoder_size != size) | (tuned.encoder != best.encoder)]
+        return pd.concat([others, pd.DataFrame([row])])[list(others.columns)]
 
-    change_table(path, change, ["encoder_size", "encoder", *settings], dtype=str, keep_default_na=False) # what is not replaced stays as it is written
+    change_table(path, change, row, dtype=str, keep_default_na=False) # what is not replaced stays as it is written
     return True
 
 # %% ../nbs/08_hpo.ipynb #11e09b36

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPERATORS', 'MOMENTS_S', 'algorithms', 'operator_columns', 'global_columns', 'envelopes', 'pitch_envelope',
-           'log_frequencies', 'Modules', 'operator_modules', 'operator_features', 'same_sound']
+           'log_frequencies', 'Modules', 'OperatorModules', 'same_sound']
 
 # %% ../nbs/01_operators.ipynb #009718b0
 import math
@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from fastcore.basics import patch
+from torch import Tensor, nn
 
 from .synths import DX7_TABLES, from_uniform, get_synth
 
@@ -70,14 +71,14 @@ _AROUND_S = (-0.05, 0.0, 0.05) # each moment is three readings, as wide as the a
 _HOLD_S, _JUMP, _TOP = 2.0, 1716 / 256, 17.0 # seconds, and octaves above the floor
 
 
-def _times(like: Tensor) -> Tensor: # (3T,) seconds
-    moments = torch.tensor(MOMENTS_S, dtype=like.dtype, device=like.device)
-    return (moments[:, None] + torch.tensor(_AROUND_S, dtype=like.dtype, device=like.device)).clamp(min=0).flatten()
+@cache
+def _table(name: str, device: torch.device, dtype: torch.dtype) -> Tensor: # once on each device
+    with torch.inference_mode(False):
+        return torch.tensor(DX7_TABLES[name], dtype=dtype, device=device)
 
 
-def _between(table: list[int], value: Tensor) -> Tensor: # entries of a table of 100, linear between them
-    entries = torch.tensor(table, dtype=value.dtype, device=value.device)
-    below = value.clamp(0, 98.999).floor()
+def _between(name: str, value: Tensor) -> Tensor: # entries of one of DX7_TABLES with 100, linear between them
+    entries, below = _table(name, value.device, value.dtype), value.clamp(0, 98.999).floor()
     return entries[below.long()] + (value - below) * (entries[below.long() + 1] - entries[below.long()])
 
 
@@ -98,12 +99,12 @@ def envelopes(
     times_s: Tensor, # (K,)
 ) -> tuple[Tensor, Tensor, Tensor]: # levels (..., K) and goals (..., 4) in octaves below full scale, log2 speeds (..., 4)
     "Each operator's envelope through the standard note."
-    loudness, loudest = (_between(DX7_TABLES["loudness"], level * 99) for level in (levels, output))
+    loudness, loudest = (_between("loudness", level * 99) for level in (levels, output))
     goals = ((loudness + loudest[..., None]) * 32 - 4256).clamp(min=16) / 256
     log_speed = (rates * (99 * 41 / 64)).clamp(max=63) / 4 - 14 + math.log2(44_100 / 64)
     speeds = torch.exp2(log_speed)
     level, begin = torch.zeros_like(output), torch.zeros_like(output)
-    held = torch.cat([times_s.clamp(max=_HOLD_S), times_s.new_tensor([_HOLD_S])]) # the last one: where the release begins
+    held = F.pad(times_s.clamp(max=_HOLD_S), (0, 1), value=_HOLD_S) # the last one: where the release begins
     now = torch.zeros(*output.shape, len(held), dtype=rates.dtype, device=rates.device)
     for i in range(3):
         after = _move(level[..., None], goals[..., i, None], speeds[..., i, None], (held - begin[..., None]).clamp(min=0))
@@ -113,9 +114,6 @@ def envelopes(
     return torch.where(times_s > _HOLD_S, released, now[..., :-1]) - 15, goals - 15, log_speed
 
 # %% ../nbs/01_operators.ipynb #7122f23e
-_PITCH_LEVELS, _PITCH_RATES = DX7_TABLES["pitch_eg_level"], DX7_TABLES["pitch_eg_rate"]
-
-
 def _glide(level: Tensor, goal: Tensor, octaves: Tensor) -> Tensor: # from level towards goal, so far at most
     return level + (goal - level).sign() * torch.minimum(octaves, (goal - level).abs())
 
@@ -126,8 +124,8 @@ def pitch_envelope(
     times_s: Tensor, # (K,)
 ) -> Tensor: # (B, K) octaves above the note
     "How far the pitch is bent through the standard note; it starts at the fourth level."
-    speeds, goals = _between(_PITCH_RATES, rates * 99) / 21.3, _between(_PITCH_LEVELS, levels * 99) / 32
-    held = torch.cat([times_s.clamp(max=_HOLD_S), times_s.new_tensor([_HOLD_S])])
+    speeds, goals = _between("pitch_eg_rate", rates * 99) / 21.3, _between("pitch_eg_level", levels * 99) / 32
+    held = F.pad(times_s.clamp(max=_HOLD_S), (0, 1), value=_HOLD_S)
     level, begin = goals[:, 3], torch.zeros_like(goals[:, 3])
     now = level[:, None].expand(-1, len(held))
     for i in range(3):
@@ -165,40 +163,53 @@ class Modules(NamedTuple):
     whole: Tensor # (B, G) what belongs to no module
 
 
-def operator_modules(
-    presets: Tensor, # (B, 100) Dexed presets
-) -> Modules: # M = 6 operators, T = 10 moments, E = 2: modulation and feedback
-    "Dexed presets as operators."
-    synth = get_synth("dexed")
-    modulation, feedback, carriers = (table.to(presets) for table in algorithms())
-    algorithm, amount = presets[:, synth.names.index("algorithm")].long(), presets[:, synth.names.index("feedback")]
-    strength = torch.where(amount > 0, torch.exp2(7 * amount - 7), 0)
-    edges = torch.stack([modulation[algorithm], feedback[algorithm] * strength[:, None, None]], 1)
-    still, moving = operator_features(presets)
-    wave = synth.names.index("lfo_wave")
-    wave = F.one_hot(presets[:, wave].long(), synth.used[wave].categories).to(presets)
-    vibrato = presets[:, synth.names.index("lfo_pm_depth"), None] * presets[:, synth.names.index("p_mode_sens."), None]
-    return Modules(still, moving, edges, carriers[algorithm], torch.cat([presets[:, global_columns().to(presets.device)] * 2 - 1, wave, vibrato], 1))
-
-# %% ../nbs/01_operators.ipynb #416f0884
 _TREMOLO = (0.0, 0.26, 0.43, 1.0) # how much of the LFO reaches an operator, for each amplitude modulation sensitivity
 
 
-def operator_features(
+class OperatorModules(nn.Module):
+    "Dexed presets as operators: M = 6, T = 10 moments, E = 2: modulation and feedback."
+
+    moments_s = MOMENTS_S # T, seconds
+
+    def __init__(self):
+        super().__init__()
+        times = (torch.tensor(MOMENTS_S)[:, None] + torch.tensor(_AROUND_S)).clamp(min=0).flatten()
+        tables = dict(zip(("modulation", "feedback", "carriers"), algorithms()))
+        tables |= {"columns": operator_columns()[1], "whole": global_columns(), "times_s": times, "tremolo": torch.tensor(_TREMOLO)}
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
+
+    def forward(
+        self,
+        presets: Tensor, # (B, 100) Dexed presets
+    ) -> Modules: # differentiable in the continuous parameters
+        synth = get_synth("dexed")
+        algorithm, amount = presets[:, synth.names.index("algorithm")].long(), presets[:, synth.names.index("feedback")]
+        strength = torch.where(amount > 0, torch.exp2(7 * amount - 7), 0)
+        edges = torch.stack([self.modulation[algorithm], self.feedback[algorithm] * strength[:, None, None]], 1)
+        wave = synth.names.index("lfo_wave")
+        wave = F.one_hot(presets[:, wave].long(), synth.used[wave].categories).to(presets)
+        vibrato = presets[:, synth.names.index("lfo_pm_depth"), None] * presets[:, synth.names.index("p_mode_sens."), None]
+        whole = torch.cat([presets[:, self.whole] * 2 - 1, wave, vibrato], 1)
+        return Modules(*self.features(presets), edges, self.carriers[algorithm], whole)
+
+# %% ../nbs/01_operators.ipynb #416f0884
+@patch
+def features(
+    self: OperatorModules,
     presets: Tensor, # (B, 100) Dexed presets
 ) -> tuple[Tensor, Tensor]: # still (B, 6, 35) and moving (B, 6, 10, 25)
     "Everything that describes an operator: at rest its parameters, levels, speeds and ratio; at each moment its level and frequency."
-    roles, columns = operator_columns()
-    operators = presets[:, columns.to(presets.device)]
+    roles, operators = operator_columns()[0], presets[:, self.columns]
     rate, level, names = roles.index("eg_rate_1"), roles.index("eg_level_1"), get_synth("dexed").names
     levels, goals, log_speed = envelopes(operators[..., rate:rate + 4], operators[..., level:level + 4],
-                                         operators[..., roles.index("output_level")], _times(presets))
+                                         operators[..., roles.index("output_level")], self.times_s)
     bend = names.index("pitch_eg_rate_1")
-    bend = pitch_envelope(presets[:, bend:bend + 4], presets[:, bend + 4:bend + 8], _times(presets)).unflatten(1, (-1, 3)) # (B, T, 3)
+    bend = pitch_envelope(presets[:, bend:bend + 4], presets[:, bend + 4:bend + 8], self.times_s).unflatten(1, (-1, 3)) # (B, T, 3)
     levels, fixed = levels.unflatten(2, (-1, 3)), operators[..., roles.index("mode")]
     at_rest = log_frequencies(operators)
     log_hz = at_rest[..., None] + torch.where(fixed[..., None] > .5, 0, bend[:, None, :, 1]) # (B, 6, T)
-    sensitivity = torch.tensor(_TREMOLO).to(presets)[(operators[..., roles.index("a_mod_sens.")] * 3).round().long()]
+    sensitivity = self.tremolo[(operators[..., roles.index("a_mod_sens.")] * 3).round().long()]
     tremolo = sensitivity * presets[:, names.index("lfo_am_depth"), None]
     still = torch.stack([at_rest / 8 - 1, tremolo, tremolo.square(), *_waves(torch.exp2(at_rest) / _NOTE_HZ, (1, 2, 3))], -1)
     moving = torch.stack([log_hz / 8 - 1, torch.relu(log_hz - 12), torch.relu(5 - log_hz), *_waves(log_hz, (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1))], -1)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .functional import encode_mapped, is_mapped, is_transformed
-from .preset_encoders import ENCODERS, build_encoder
+from .preset_encoders import ENCODERS, SIZES, build_encoder
 from .project import SHIPPED, available_cores, check_choice, data_folder, json_field, read_json, write_json, write_whole
 from .synths import get_synth, list_synths, validate
 
@@ -138,7 +138,7 @@ def read_card(
     for name, kind in _FIELDS.items():
         json_field(card, name, kind, path, remedy=_REMEDY)
     json_field(card, "dims", int, path, 1, _MOST_DIMS, _REMEDY)
-    for name, choices in (("synth", list_synths()), ("encoder", ENCODERS), ("encoder_size", ("paper", "small"))):
+    for name, choices in (("synth", list_synths()), ("encoder", ENCODERS), ("encoder_size", SIZES)):
         try:
             check_choice(card[name], choices, name)
         except ValueError as error:

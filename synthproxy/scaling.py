@@ -8,19 +8,17 @@ __all__ = ['COLUMNS', 'RUN', 'SIZES', 'SEEDS_EACH', 'RECIPES', 'fit', 'score', '
 
 # %% ../nbs/06_scaling.ipynb #50a6f196
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .datasets import Dataset, get_dataset
 from .metrics import l1_distances, mrr, mrr_512, own_ranks, recall
-from .operators import Modules
-from .preset_encoders import ENCODERS, ModuleGraph, OneHot
+from .preset_encoders import ModuleGraph, OneHot, size_of
 from .project import check_parameters, get_profile, project_root, provenance
 from .synths import get_synth
 from .proxies import SynthProxy, checkpoint_folder
@@ -115,7 +113,7 @@ def measure(
     seed: int = 0,
     variant: str = "standard", # what the run is called
     average: float = 0.0, # see fit
-    modules: Callable[[Tensor], Modules] | None = None, # for opgraph, instead of the synth's own
+    modules: nn.Module | None = None, # for opgraph, instead of the synth's own
     train_set: Dataset | None = None, # instead of the profile's
     **change: object, # fields of TrainConfig that differ from the profile's
 ) -> None:
@@ -129,7 +127,7 @@ def measure(
     torch.manual_seed(seed)
     proxy = SynthProxy({"synth": synth, "encoder": encoder, "encoder_size": config.encoder_size, "dims": made["audio_model"]["dims"]})
     if modules:
-        proxy.encoder = ModuleGraph(get_synth(synth), made["audio_model"]["dims"], **ENCODERS[encoder][1][config.encoder_size], modules=modules)
+        proxy.encoder = ModuleGraph(get_synth(synth), made["audio_model"]["dims"], **size_of(encoder, config.encoder_size).network, modules=modules)
     start = time.perf_counter()
     presets, embeddings = (torch.from_numpy(train_set.read(name, 0, train_rows)) for name in ("presets", "embeddings"))
     told = windows_for(config, synth, profile, train_set) if config.windows else None

@@ -11,7 +11,8 @@ import pytest
 
 import synthproxy.hpo as hpo
 from synthproxy.datasets import Recipe, generate
-from synthproxy.training import TUNED, read_tuned, train_config
+from synthproxy.preset_encoders import ENCODERS, Settings
+from synthproxy.training import TUNED, read_settings, train_config
 
 CONFIG = hpo.StudyConfig("dexed", "smoke", "hn_oh", "network", rows=96, epochs=2, seed=3, spread=3)
 TRIALS = 6 # four from the quasi-random start or before it, two that the past decides
@@ -82,19 +83,28 @@ def test_trials_are_kept_beside_those_of_other_studies(small, tmp_path):
     assert whole[whole.encoder == "hn_oh"].value.tolist() == table.value.tolist()
 
 
-BEFORE = {"paper": {"mlp_oh": (512, 1.2e-2, 0, 0, True), "hn_oh": (512, 4e-3, 0, 0, True), "hn_pt": (512, 7e-3, 0, 0, True),
-                    "hn_ptgru": (512, 1.5e-3, 0, 0, False), "tfm": (256, 1e-3, 0, 0, False)}} # the paper's stay, whatever a study finds
+PAPERS = {"mlp_oh": (512, 1.2e-2, True), "hn_oh": (512, 4e-3, True), "hn_pt": (512, 7e-3, True), "hn_ptgru": (512, 1.5e-3, False), "tfm": (256, 1e-3, False)}
 
 
-def test_the_tuned_table_is_the_papers_in_the_papers_size(tmp_path):
-    for encoder, expected in BEFORE["paper"].items():
-        tuned = read_tuned(encoder, "paper")
-        assert tuned[:5] == expected and not tuned.standardise and tuned.final_rate == 2e-6 and tuned.warmup_epochs is None
-        assert not train_config(encoder, "paper").standardise
+def test_the_papers_settings_stay_whatever_a_study_finds():
+    for encoder, (batch_size, learning_rate, bfloat16) in PAPERS.items():
+        assert read_settings(encoder, "paper") == Settings(batch_size, learning_rate, standardise=False)
+        assert ENCODERS[encoder].bfloat16 == train_config(encoder, "paper").bfloat16 == bfloat16
+
+
+def test_settings_are_a_studys_or_the_entrys(tmp_path):
     path = tmp_path / "tuned.csv"
     path.write_text("\n".join(TUNED.read_text().splitlines()[:2]) + "\n")
-    with pytest.raises(ValueError, match="no row for encoder tfm in size small"):
-        read_tuned("tfm", "small", path)
+    with pytest.raises(ValueError, match="no row for encoder tfm in size small, and its entry"):
+        read_settings("tfm", "small", path)
+    assert read_settings("opgraph", "small", path) == read_settings("opgraph", "small", tmp_path / "none.csv") == ENCODERS["opgraph"].small.settings
+    trial = {"profile": "cpu", "synth": "dexed", "encoder": "opgraph", "state": "complete", "learning_rate": 1e-3, "batch_size": 64, "contrastive": .1,
+             "final_rate": 1e-5, "standardise": False, "warmup_epochs": .25}
+    study = pd.DataFrame([trial | {"trial": 0, "value": .2}, trial | {"trial": 1, "value": .3}])
+    assert hpo.keep_best(study, path) and hpo.keep_best(study, tmp_path / "new.csv") # also for an encoder that had no row, and where there was no table
+    found = Settings(64, 1e-3, .1, 0.0, False, 1e-5, .25)
+    assert read_settings("opgraph", "small", path) == read_settings("opgraph", "small", tmp_path / "new.csv") == found
+    assert read_settings("mlp_oh", "small", path) == read_settings("mlp_oh", "small") # the others stay
 
 
 @pytest.mark.parametrize("encoder", ["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "opgraph", "opsnap"])

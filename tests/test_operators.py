@@ -2,9 +2,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from synthproxy.operators import MOMENTS_S, algorithms, operator_columns, operator_modules, pitch_envelope, same_sound
-from synthproxy.preset_encoders import ModuleGraph, build_encoder, table_modules
+from synthproxy.operators import MOMENTS_S, Modules, OperatorModules, algorithms, operator_columns, pitch_envelope, same_sound
+from synthproxy.preset_encoders import ModuleGraph, TableModules, build_encoder, instrument, shares_of_clip
 from synthproxy.plugins import get_renderer
 from synthproxy.notes import Note
 from synthproxy.rendering import rms
@@ -40,7 +41,12 @@ def test_modules_that_reach_nothing_have_no_say():
     graph = ModuleGraph(DEXED, 16, hidden=16).eval()
     heard = algorithms()[2][31]
     assert heard.sum() == 6
-    deaf = ModuleGraph(DEXED, 16, hidden=16, modules=lambda x: operator_modules(x)._replace(heard=torch.tensor([1.0, 1, 1, 1, 1, 0]).expand(len(x), -1))).eval()
+
+    class Deaf(OperatorModules):
+        def forward(self, presets: torch.Tensor) -> Modules:
+            return super().forward(presets)._replace(heard=torch.tensor([1.0, 1, 1, 1, 1, 0]).expand(len(presets), -1))
+
+    deaf = ModuleGraph(DEXED, 16, hidden=16, modules=Deaf()).eval()
     other = presets.clone()
     other[:, operator_columns()[1][5]] = torch.from_numpy(sample(DEXED, 6, seed=4))[:, operator_columns()[1][5]]
     with torch.inference_mode():
@@ -54,7 +60,7 @@ def test_any_table_with_modules_will_do():
 
     synth = Synth("tiny", (parameter("a", "osc1>filter"), parameter("b", "osc1>filter", (0, .5, 1)), parameter("c", "osc2>filter+lfo"),
                            parameter("d", "filter"), parameter("e", "lfo>osc1"), parameter("gain", "")))
-    modules = table_modules(synth)(torch.tensor([[.1, 2, .3, .4, .5, .6]]))
+    modules = TableModules(synth)(torch.tensor([[.1, 2, .3, .4, .5, .6]]))
     assert modules.edges[0, 0].tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0]] # row: who receives; osc1, osc2, filter, lfo
     assert modules.heard[0].tolist() == [1, 1, 1, 1] and modules.still.shape == (1, 4, 4 + 4)
     assert modules.whole[0].tolist() == pytest.approx([.6, 1])
@@ -62,7 +68,7 @@ def test_any_table_with_modules_will_do():
     graph(torch.cat([knobs[:, :1], torch.ones(5, 1), knobs[:, 2:]], 1)).sum().backward()
     assert (knobs.grad[:, [0, 2, 3, 4, 5]] != 0).any(0).all()
     with pytest.raises(ValueError, match="opgraph needs a table that declares modules"):
-        table_modules(Synth("flat", (parameter("a", ""),)))
+        TableModules(Synth("flat", (parameter("a", ""),)))
 
 
 def test_gradients_are_finite_at_the_ends_of_every_knob():
@@ -74,6 +80,41 @@ def test_gradients_are_finite_at_the_ends_of_every_knob():
         encoder(presets).square().sum().backward()
         assert torch.isfinite(presets.grad).all()
     assert len(MOMENTS_S) == 10 and np.all(np.diff(MOMENTS_S) > 0)
+
+
+class Copies(TorchDispatchMode): # tensors that are made of numbers, or brought from another device
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        to = (kwargs or {}).get("device")
+        if "lift_fresh" in str(function) or to and function.overloadpacket == torch.ops.aten._to_copy and args[0].device != torch.device(to):
+            self.found.append(str(function))
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("synth", ["dexed", "amsynth"])
+def test_a_forward_copies_nothing_to_the_device(synth):
+    "Tables are buffers: after the first time only presets are brought to where the encoder is."
+    modules = instrument(get_synth(synth)).to("meta")
+    presets = torch.zeros(2, len(get_synth(synth)), device="meta")
+    assert {tensor.device.type for tensor in modules(presets)} == {"meta"}
+    with Copies() as copies:
+        modules(presets)
+    assert not copies.found
+    with Copies() as copies: # that it would be seen
+        torch.tensor([1.0]).to("meta")
+    assert len(copies.found) == 2
+
+
+def test_moments_are_their_modules_own():
+    "Ten of them recognise nothing: another instrument may have as many at other times."
+    class Other(OperatorModules):
+        moments_s = tuple(range(10))
+
+    assert torch.equal(ModuleGraph(DEXED, 8, hidden=8, modules=Other()).weights, shares_of_clip(tuple(map(float, range(10)))))
+    assert torch.equal(ModuleGraph(DEXED, 8, hidden=8).weights, shares_of_clip(MOMENTS_S))
 
 
 @pytest.mark.parametrize("synth", ["amsynth", "faust_poly"])
