@@ -7,7 +7,7 @@ __all__ = ['SAMPLE_RATE_HZ', 'N_FFT', 'FRAME', 'HOP', 'N_MELS', 'WINDOW', 'WINDO
            'AUDIO_MODELS', 'mel_filters', 'frame_log_mel', 'pre_emphasis', 'log_mel', 'cut_windows', 'window_log_mel',
            'compiled_log_mel', 'compiled_window_log_mel', 'MobileNet', 'Weights', 'AudioModel', 'embed_windows',
            'compiled_single_windows', 'compiled_embed_windows', 'single_windows', 'style_dims', 'style_statistics',
-           'get_audio_model', 'have_weights']
+           'AudioModelEntry', 'get_audio_model', 'have_weights']
 
 # %% ../nbs/02_audio_models.ipynb #a9b90304
 import hashlib
@@ -17,8 +17,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -384,8 +385,9 @@ class AudioModel:
         weights_sha256: str | None = None,
         windows: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None, # (B, T), (W,) window numbers -> (B, W, D)
         compiled: bool = False, # else by torch; the last digits differ
+        sample_rate_hz: int = SAMPLE_RATE_HZ, # of the audio that it takes: what it is given is rendered at
     ):
-        self.name, self.dims, self.licence, self.sample_rate_hz = name, dims, licence, SAMPLE_RATE_HZ
+        self.name, self.dims, self.licence, self.sample_rate_hz = name, dims, licence, sample_rate_hz
         self.device, self.weights_sha256, self.compiled, self._embed, self._windows = torch.device(device), weights_sha256, compiled, embed, windows
 
     def embed(
@@ -561,8 +563,6 @@ MOBILENETS = { # name -> width, weights
     "mn20": (2.0, Weights("mn20_as_mAP_478.pt")),
     "mn30": (3.0, Weights("mn30_as_mAP_482.pt")),
 }
-_BASELINES = {"mel128": (_mel128, N_MELS), "mfcc40": (_mfcc40, 40), "mel128_std": (_mel128_std, 2 * N_MELS)}
-AUDIO_MODELS = (*_BASELINES, "logspec", *MOBILENETS, *(f"{name}_{what}" for what in ("mel", "style", "random") for name in MOBILENETS)) # names for get_audio_model
 
 # %% ../nbs/02_audio_models.ipynb #066ba4c3
 def _agrees(what: str, compiled: Callable[[], np.ndarray], reference: Callable[[], np.ndarray]) -> bool: # can compiled code be used here?
@@ -584,18 +584,23 @@ def _noise() -> np.ndarray: # (1, T)
     return np.random.default_rng(0).normal(0, 0.1, (1, WINDOW + WINDOW_HOP)).astype(np.float32)
 
 
-def _baseline(name: str, device: str) -> AudioModel:
-    (statistic, dims), by_torch = _BASELINES[name], _by_torch(log_mel, device)
+def _baseline(statistic: Callable[[np.ndarray], np.ndarray], dims: int, windows: Callable | None, name: str, device: str) -> AudioModel: # of a mel spectrogram
+    by_torch = _by_torch(log_mel, device)
     compiled = torch.device(device).type == "cpu" and _agrees("the mel spectrogram", lambda: compiled_log_mel(_noise()[0]), lambda: by_torch(_noise())[0])
 
     def mels(audio: np.ndarray) -> np.ndarray: # (B, T) -> (B, frames, 128)
         return np.stack([compiled_log_mel(clip) for clip in audio]) if compiled else by_torch(audio)
 
-    windows = (lambda audio, which: np.stack([_mel128_windows(mel, which) for mel in mels(audio)])) if name == "mel128" else None
-    return AudioModel(name, lambda audio: np.stack([statistic(mel) for mel in mels(audio)]), dims, "none needed", device, None, windows, compiled)
+    some = windows and (lambda audio, which: np.stack([windows(mel, which) for mel in mels(audio)]))
+    return AudioModel(name, lambda audio: np.stack([statistic(mel) for mel in mels(audio)]), dims, "none needed", device, None, some, compiled)
 
 
-def _mobilenet(name: str, network: MobileNet, with_mel: bool, device: str, digest: str | None) -> AudioModel:
+def _logspec(name: str, device: str) -> AudioModel:
+    return AudioModel(name, _by_torch(_log_spectra, device), 1795, "none needed", device)
+
+
+def _mobilenet(width: float, weights: Weights | None, with_mel: bool, name: str, device: str) -> AudioModel: # without weights: random ones
+    network, digest = _network(width, weights, device)
     about, dims = (device, digest), network.dims + N_MELS * with_mel
     embed = _by_torch(lambda audio: embed_windows(network, audio, with_mel), device)
     windows = _by_torch(lambda audio, which: single_windows(network, audio, which, with_mel), device)
@@ -606,30 +611,43 @@ def _mobilenet(name: str, network: MobileNet, with_mel: bool, device: str, diges
                               lambda audio, which: np.stack([compiled_single_windows(fast, clip, which, with_mel) for clip in audio]), True)
     return AudioModel(name, embed, dims, "MIT (EfficientAT)", *about, windows)
 
+
+def _style(width: float, weights: Weights, name: str, device: str) -> AudioModel:
+    network, digest = _network(width, weights, device)
+    return AudioModel(name, _by_torch(lambda audio: style_statistics(network, audio), device), style_dims(network), "MIT (EfficientAT)", device, digest)
+
+
+def _network(width: float, weights: Weights | None, device: str) -> tuple[MobileNet, str | None]: # and the sha256 of its weights
+    network = MobileNet(width)
+    digest = weights.load(network) if weights else _randomise(network)
+    return network.optimise().to(device), digest
+
 # %% ../nbs/02_audio_models.ipynb #f128b68a
+class AudioModelEntry(NamedTuple):
+    "All that there is to know of an audio model before it is loaded."
+    load: Callable[[str, str], AudioModel] # its name, a torch device -> model
+    weights: Weights | None = None # what it needs
+
+
+AUDIO_MODELS: dict[str, AudioModelEntry] = {
+    "mel128": AudioModelEntry(partial(_baseline, _mel128, N_MELS, _mel128_windows)),
+    "mfcc40": AudioModelEntry(partial(_baseline, _mfcc40, 40, None)),
+    "mel128_std": AudioModelEntry(partial(_baseline, _mel128_std, 2 * N_MELS, None)),
+    "logspec": AudioModelEntry(_logspec),
+    **{name: AudioModelEntry(partial(_mobilenet, width, weights, False), weights) for name, (width, weights) in MOBILENETS.items()},
+    **{f"{name}_mel": AudioModelEntry(partial(_mobilenet, width, weights, True), weights) for name, (width, weights) in MOBILENETS.items()},
+    **{f"{name}_style": AudioModelEntry(partial(_style, width, weights), weights) for name, (width, weights) in MOBILENETS.items()},
+    **{f"{name}_random": AudioModelEntry(partial(_mobilenet, width, None, False)) for name, (width, _) in MOBILENETS.items()},
+}
+
+
 @cache
 def get_audio_model(
     name: str, # one of AUDIO_MODELS
     device: str = "cpu", # any torch device
 ) -> AudioModel:
     "Load an audio model; ValueError for an unknown name, FileNotFoundError where weights are missing."
-    check_choice(name, AUDIO_MODELS, "audio model")
-    if name in _BASELINES:
-        return _baseline(name, device)
-    if name == "logspec":
-        return AudioModel(name, _by_torch(_log_spectra, device), 1795, "none needed", device)
-    base, _, what = name.partition("_")
-    width, weights = MOBILENETS[base]
-    network, digest = MobileNet(width), None
-    if what == "random":
-        _randomise(network)
-    else:
-        digest = weights.load(network)
-    network.optimise().to(device)
-    if what == "style":
-        embed = _by_torch(lambda audio: style_statistics(network, audio), device)
-        return AudioModel(name, embed, style_dims(network), "MIT (EfficientAT)", device, digest)
-    return _mobilenet(name, network, what == "mel", device, digest)
+    return AUDIO_MODELS[check_choice(name, AUDIO_MODELS, "audio model")].load(name, device)
 
 # %% ../nbs/02_audio_models.ipynb #9bbda544
 def have_weights(

@@ -30,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from .audio_models import AUDIO_MODELS, MOBILENETS, get_audio_model
+from .audio_models import AUDIO_MODELS, get_audio_model
 from .project import (MANIFEST, SEEDS, SHIPPED, available_cores, check_choice, check_parameters, data_folder, get_profile, json_field, provenance,
                       read_json, write_json, write_whole)
 from .notes import Note
@@ -84,7 +84,7 @@ class Recipe:
 
     def known(self) -> dict: # JSON-able
         "What of the identity can be said without weights or engine. Of the voices their content counts, and not the folder."
-        weights = MOBILENETS.get(self.audio_model.removesuffix("_mel"), (None, None))[1]
+        weights = AUDIO_MODELS[self.audio_model].weights
         model = {"name": self.audio_model, "device": self.device.partition(":")[0], **({"weights_sha256": weights.sha256} if weights and weights.sha256 else {})}
         plain = {k: v for k, v in asdict(self).items() if k != "voices"} | {"audio_model": model}
         prior = {} if self.distribution == "uniform" else {"prior": describe_prior(recipe_prior(self.distribution, self.synth, self.voices))}
