@@ -27,7 +27,7 @@ PAPER = pd.DataFrame([
 ], columns=["synth", "encoder", "mrr_512", "l1"])
 
 # %% ../nbs/06_tables.ipynb #4004f473
-METRICS = {"mrr": "MRR", **{f"top_k_mrr_{k}": f"top-{k} MRR" for k in range(1, 6)}, "l1": "L1", "p2a_recall_10": "R@10"}
+METRICS = {"mrr": "MRR", **{f"top_k_mrr_{k}": f"top-{k} MRR" for k in range(1, 6)}, "l1": "L1", "recall_10": "R@10"} # from preset to audio
 _SOURCE = ["audio_model", "train_rows", "distribution", "gallery", "hardware", "commit"]
 
 
@@ -48,7 +48,7 @@ def main_table(
     split: str, # synthetic or handcrafted
 ) -> pd.DataFrame: # a row for each synth and encoder: metrics, deviations, where they come from
     "The numbers of one of the paper's two main tables; empty where no synth has such presets."
-    part = results[(results.split == check_choice(split, TEST_SPLITS, "split")) & results.metric.isin(METRICS)]
+    part = results[(results.split == check_choice(split, TEST_SPLITS, "split")) & (results.group == "all") & (results.direction != "a2p") & results.metric.isin(METRICS)]
     key = ["synth", "encoder"]
     values, deviations = (part.pivot(index=key, columns="metric", values=column).reindex(columns=list(METRICS)) for column in ("value", "std"))
     deviations = deviations.dropna(axis=1, how="all").add_suffix("_std")
