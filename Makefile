@@ -2,6 +2,7 @@
 SYNTH    ?= dexed
 PROFILE  ?= smoke
 VOICES   ?=
+AUDIO_MODEL ?=
 ALL      ?=
 PYTHON   ?= python3
 VENV     ?= .venv
@@ -49,13 +50,13 @@ test: setup
 	PATH="$(abspath $(BIN)):$$PATH" tests/run
 
 # render, embed, train, evaluate, tables and figures: what has changed, and what a stopped run left open. SYNTH=all: every synth that is here.
-# VOICES=folder: presets of one's own, to learn from and to test on
+# VOICES=folder: presets of one's own, to learn from and to test on. AUDIO_MODEL=name: proxies of another audio model than the profile's
 reproduce: setup
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/doit --file dodo.py --process 2 --parallel-type thread --continue profile=$(PROFILE) synth=$(SYNTH) voices="$(VOICES)"
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/doit --file dodo.py --process 2 --parallel-type thread --continue profile=$(PROFILE) synth=$(SYNTH) voices="$(VOICES)" audio_model="$(AUDIO_MODEL)"
 
 # what is stale, what it will cost, what is missing
 status: setup
-	$(BIN)/doit --file dodo.py profile=$(PROFILE) synth=$(SYNTH) voices="$(VOICES)" plan
+	$(BIN)/doit --file dodo.py profile=$(PROFILE) synth=$(SYNTH) voices="$(VOICES)" audio_model="$(AUDIO_MODEL)" plan
 
 # start a synth and profile from nothing; never touches what ships
 clean-data:

@@ -19,6 +19,7 @@ from filelock import FileLock
 ROOT = Path(__file__).parent
 DOIT_CONFIG = {"default_tasks": ["plan", "notebook"], "verbosity": 2, "dep_file": str(ROOT / "build" / "doit.db")}
 PROFILE, SYNTH = get_var("profile", "smoke") or "smoke", get_var("synth", "dexed") or "dexed" # None where doit does not run this
+AUDIO_MODEL = get_var("audio_model", "") or "" # of the embeddings that proxies learn; empty: the profile's
 VOICES = Path(get_var("voices", "") or "").expanduser() if get_var("voices", "") else None # one's own presets of SYNTH: a folder, or one file
 THREADS = str(max(1, (os.cpu_count() or 2) // 2)) # of each of the two steps that run at a time
 RUNS = ROOT / "results" / "runs.csv" # what each step took, the last time
@@ -74,7 +75,7 @@ class Step:
     def made_in(self) -> float: # seconds that data and checkpoints say they took, also where this run only found them
         folder = ROOT / "data" / self.parameters.get("synth", "") / PROFILE
         if "encoder" in self.parameters:
-            return json.loads((folder / "checkpoints" / self.parameters["encoder"] / "config.json").read_text())["seconds"]
+            return json.loads((folder / "checkpoints" / self.parameters.get("audio_model", "") / self.parameters["encoder"] / "config.json").read_text())["seconds"]
         logs = folder.glob("*/log.json") if self.name.startswith("03") else []
         return sum(run["seconds"] for log in logs for run in json.loads(log.read_text())["runs"])
 
@@ -113,10 +114,12 @@ def times() -> dict[str, int]: # run -> seconds, of this profile
 @cache
 def synths() -> tuple[dict[str, str], list[str]]: # synth -> why it is left out ("": it is not), what else is missing
     "Which synths can be made here, and what is missing."
+    from synthproxy.audio_models import AUDIO_MODELS
     from synthproxy.plugins import PLUGINS, RENDERERS, plugin_path
     from synthproxy.project import check_choice, get_profile
 
-    get_profile(PROFILE)
+    model = check_choice(AUDIO_MODEL or get_profile(PROFILE).audio_model, AUDIO_MODELS, "audio model")
+    weights = AUDIO_MODELS[model].weights
     why = {}
     for synth in RENDERERS if SYNTH == "all" else [check_choice(SYNTH, [*RENDERERS, "all"], "synth")]:
         try:
@@ -128,8 +131,15 @@ def synths() -> tuple[dict[str, str], list[str]]: # synth -> why it is left out 
     if SYNTH == "all":
         why["dexed_vst3"] = why.get("dexed_vst3") or "its presets are dexed's: ask for it by name"
     named = os.environ.get("SYNTHPROXY_WEIGHTS")
-    weights = get_profile(PROFILE).audio_model != "mel128" and not (named and any(Path(named).glob("mn04*.pt")))
-    return why, ["weights of mn04: SYNTHPROXY_WEIGHTS names no folder with them, so they are taken from the cache or downloaded (4 MB)"] if weights else []
+    there = not weights or named and (Path(named) / weights.file).is_file()
+    return why, [] if there else [f"weights of {model}, {weights.file}: SYNTHPROXY_WEIGHTS names no folder with them, so they are taken from the cache or downloaded"]
+
+
+def other_model() -> str: # "" where it is the profile's
+    "The audio model that is not the profile's, if one was asked for."
+    from synthproxy.project import get_profile
+
+    return "" if AUDIO_MODEL == get_profile(PROFILE).audio_model else AUDIO_MODEL
 
 
 def voice_files() -> list[Path]:
@@ -146,20 +156,23 @@ def steps() -> tuple[Step, ...]:
     "All steps in an order in which they can run."
     from synthproxy.preset_encoders import encoders_of
 
-    data, results, found = ROOT / "data", ROOT / "results", []
+    data, results, found, other = ROOT / "data", ROOT / "results", [], other_model()
     made = [synth for synth, why in synths()[0].items() if not why]
     for synth in made:
-        folder, both = data / synth / PROFILE, {"synth": synth, "profile": PROFILE}
+        folder, both = data / synth / PROFILE, {"synth": synth, "profile": PROFILE} | ({"audio_model": other} if other else {})
+        name, embeddings = "_".join(filter(None, (synth, other))), Path("embeddings", other) if other else Path()
         own = {"voices": str(VOICES.absolute())} if VOICES else {}
         found.append(Step("03_datasets", both | own, voice_files(), []))
-        sets = [folder / split / "manifest.json" for split in ("train", "validation")]
+        sets = [folder / split / embeddings / "manifest.json" for split in ("train", "validation")]
         encoders = encoders_of(synth)
         for encoder in encoders:
-            found.append(Step("04_training", both | {"encoder": encoder}, sets, [f"03_datasets_{synth}"]))
-        cards = [folder / "checkpoints" / encoder / "config.json" for encoder in encoders]
-        tests = [folder / split / "manifest.json" for split in ("test", "handcrafted")]
-        trained = [f"04_training_{synth}_{encoder}" for encoder in encoders]
+            found.append(Step("04_training", both | {"encoder": encoder}, sets, [f"03_datasets_{name}"]))
+        cards = [folder / "checkpoints" / other / encoder / "config.json" for encoder in encoders]
+        tests = [folder / split / embeddings / "manifest.json" for split in ("test", "handcrafted")]
+        trained = [f"04_training_{name}_{encoder}" for encoder in encoders]
         found.append(Step("05_eval", both, [*cards, *tests], trained))
+        if other: # tables and figures are of the profile's audio model
+            continue
         found.append(Step("06_umap", both, [*cards, *tests], trained))
         found.append(Step("06_map", both, tests[1:], trained[:1]))
         found.append(Step("06_candidates", both, [*cards, *tests], trained))
@@ -170,7 +183,8 @@ def steps() -> tuple[Step, ...]:
             found.append(Step("07_search_study", {}, [results / "search.csv"], []))
             found.append(Step("09_audio_models", {}, [results / "audio_models.csv"], []))
     reports = [results / PROFILE / f"eval_{synth}.json" for synth in made]
-    found.append(Step("06_tables", {"profile": PROFILE}, reports, [f"05_eval_{synth}" for synth in made]))
+    if not other:
+        found.append(Step("06_tables", {"profile": PROFILE}, reports, [f"05_eval_{synth}" for synth in made]))
     return tuple(found)
 
 

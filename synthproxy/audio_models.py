@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SAMPLE_RATE_HZ', 'N_FFT', 'FRAME', 'HOP', 'N_MELS', 'WINDOW', 'WINDOW_HOP', 'WEIGHTS_VARIABLE', 'MOBILENETS',
-           'AUDIO_MODELS', 'mel_filters', 'frame_log_mel', 'pre_emphasis', 'log_mel', 'cut_windows', 'window_log_mel',
-           'compiled_log_mel', 'compiled_window_log_mel', 'MobileNet', 'Weights', 'AudioModel', 'embed_windows',
-           'compiled_single_windows', 'compiled_embed_windows', 'single_windows', 'style_dims', 'style_statistics',
-           'AudioModelEntry', 'get_audio_model', 'have_weights']
+           'AUDIO_MODELS', 'DEVICES', 'mel_filters', 'frame_log_mel', 'pre_emphasis', 'log_mel', 'cut_windows',
+           'window_log_mel', 'compiled_log_mel', 'compiled_window_log_mel', 'MobileNet', 'Weights', 'AudioModel',
+           'embed_windows', 'compiled_single_windows', 'compiled_embed_windows', 'single_windows', 'style_dims',
+           'style_statistics', 'AudioModelEntry', 'get_audio_model', 'pick_device', 'have_weights']
 
 # %% ../nbs/02_audio_models.ipynb #a9b90304
 import hashlib
@@ -390,6 +390,10 @@ class AudioModel:
         self.name, self.dims, self.licence, self.sample_rate_hz = name, dims, licence, sample_rate_hz
         self.device, self.weights_sha256, self.compiled, self._embed, self._windows = torch.device(device), weights_sha256, compiled, embed, windows
 
+    @property
+    def has_windows(self) -> bool: # does it hear in windows, which can be had one by one?
+        return self._windows is not None
+
     def embed(
         self,
         audio: np.ndarray, # (B, T) float32 mono at sample_rate_hz
@@ -485,7 +489,7 @@ def embed_windows(
 ) -> np.ndarray: # (B, W, D) float32
     "Embed some windows of each clip; ValueError for NaN, a wrong shape, a model without windows, or a window that is not there."
     audio = _checked(audio)
-    if self._windows is None:
+    if not self.has_windows:
         raise ValueError(f"audio model {self.name} has no windows: use mel128 or one of {', '.join(MOBILENETS)}")
     count = 1 + audio.shape[1] // WINDOW_HOP
     if not all(0 <= n < count for n in which):
@@ -641,6 +645,9 @@ AUDIO_MODELS: dict[str, AudioModelEntry] = {
 }
 
 
+DEVICES = ("auto", "cpu", "cuda")
+
+
 @cache
 def get_audio_model(
     name: str, # one of AUDIO_MODELS
@@ -648,6 +655,15 @@ def get_audio_model(
 ) -> AudioModel:
     "Load an audio model; ValueError for an unknown name, FileNotFoundError where weights are missing."
     return AUDIO_MODELS[check_choice(name, AUDIO_MODELS, "audio model")].load(name, device)
+
+
+def pick_device(
+    device: str = "auto", # one of DEVICES
+) -> torch.device:
+    "A GPU where there is one, unless told otherwise; ValueError where none is."
+    if check_choice(device, DEVICES, "device") == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda': no GPU here; use cpu or auto")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 # %% ../nbs/02_audio_models.ipynb #9bbda544
 def have_weights(

@@ -634,7 +634,6 @@ def store_handcrafted(
     about = (about or {}) | {"dropped": dropped, "names": [names[i] for i in first[loud]], "sources": [sources[i] for i in first[loud]]}
     return _write_handcrafted(folder, recipe, {k: v[loud] for k, v in made.items()}, voices, about)
 
-
 # %% ../nbs/03_datasets.ipynb #01eaf58f
 def _write_handcrafted(folder: Path, recipe: Recipe, made: dict[str, np.ndarray], voices: np.ndarray | None, about: dict) -> Dataset:
     folder.mkdir(parents=True, exist_ok=True)
@@ -686,14 +685,14 @@ def profile_recipe(
     synth: str, # name of a synth
     profile: str, # name of a profile
     split: str, # train, validation or test
+    device: str = "cpu", # of the audio model
 ) -> Recipe:
     "What a synthetic set of a profile is made from. Presets that were imported into the profile make its training set one of distribution `prior`."
     size, own = get_profile(profile, synth), data_folder(synth, profile) / "handcrafted"
     imported = split == "train" and profile != SHIPPED and len(read_voices(own, synth))
     wanted = split == "train" and (imported or size.distribution == "prior" and (synth in VOICES or have_voices(synth)))
     rows = getattr(size, f"{check_choice(split, SEEDS, 'split')}_rows")
-    return Recipe(synth, size.audio_model, rows, SEEDS[split], "prior" if wanted else "uniform", voices=str(own) if imported else "")
-
+    return Recipe(synth, size.audio_model, rows, SEEDS[split], "prior" if wanted else "uniform", device=device, voices=str(own) if imported else "")
 
 # %% ../nbs/03_datasets.ipynb #e32fe23a
 def open_dataset(
@@ -718,6 +717,7 @@ def make_dataset(
     split: str, # train, validation, test or handcrafted
     workers: int | None = None, # see generate
     executor: Executor | None = None, # see generate
+    device: str = "cpu", # of the audio model, for a synthetic set
 ) -> Dataset:
     "Make one set of a profile, or finish it; ValueError where another one is there, FileNotFoundError where there are no hand-crafted presets."
     size, folder = get_profile(profile, synth), data_folder(synth, profile) / check_choice(split, SPLITS, "split")
@@ -725,7 +725,7 @@ def make_dataset(
     if factory and split in ("train", "handcrafted"): # the voices come before what is drawn near to them
         import_presets(synth, factory, folder.with_name("handcrafted"), size.audio_model, size.handcrafted_rows)
     if split != "handcrafted":
-        return generate(profile_recipe(synth, profile, split), folder, workers, executor=executor)
+        return generate(profile_recipe(synth, profile, split, device), folder, workers, executor=executor)
     if (folder / MANIFEST).is_file() or not (shipped := _shipped(synth)):
         return open_dataset(synth, profile, split)
     return store_handcrafted(synth, size.audio_model, *_evenly(shipped, size.handcrafted_rows), folder)
@@ -737,11 +737,12 @@ def get_dataset(
     split: str, # train, validation, test or handcrafted
     workers: int | None = None, # see generate
     executor: Executor | None = None, # see generate
+    device: str = "cpu", # of the audio model, for a synthetic set
 ) -> Dataset:
     "Open one set of a profile; make or finish it where it is missing; ValueError where another one is there."
     folder = data_folder(synth, profile) / check_choice(split, SPLITS, "split")
     there = (folder / MANIFEST).is_file() and None not in read_manifest(folder)["shards"]
-    return open_dataset(synth, profile, split) if there else make_dataset(synth, profile, split, workers, executor)
+    return open_dataset(synth, profile, split) if there else make_dataset(synth, profile, split, workers, executor, device)
 
 # %% ../nbs/03_datasets.ipynb #ce273a53
 def has_handcrafted(
@@ -757,12 +758,12 @@ def _factory(synth: str, profile: str) -> Path | None: # presets in SYNTHPROXY_P
     return preset_folder(synth) if wanted else None
 
 # %% ../nbs/03_datasets.ipynb #17e987b8
-def _unlike(recipe: Recipe, manifest: dict) -> str: # the first field in which a set differs from its recipe; needs neither weights nor engine
+def _unlike(recipe: Recipe, manifest: dict) -> str: # the first field in which a set differs from its recipe, on whatever device it was made; needs neither weights nor engine
     made, known = manifest["made_from"], _known(recipe)
-    known["audio_model"] = made["audio_model"] | known["audio_model"]
+    known["audio_model"] = made["audio_model"] | {k: v for k, v in known["audio_model"].items() if k != "device"}
     if "prior" in known and isinstance(made.get("prior"), dict):
         known["prior"] = made["prior"] | known["prior"]
-    return _difference(made, known | {"renderer": made.get("renderer")})
+    return _difference(made, known | {"renderer": made.get("renderer"), "device": made.get("device")})
 
 
 def _known(recipe: Recipe) -> dict: # Recipe.known, without the voices where they cannot be had

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KEY', 'COLUMNS', 'TEST_SPLITS', 'SHOWN', 'evaluate_proxy', 'evaluate', 'pick', 'update_metrics', 'results_table',
-           'trained_on', 'caption', 'save_report', 'plot_mrr', 'write_card']
+           'trained_on', 'caption', 'report_name', 'save_report', 'plot_mrr', 'write_card']
 
 # %% ../nbs/05_eval.ipynb #5dce7dbb
 import json
@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from .datasets import Dataset, get_dataset, has_handcrafted
+from .datasets import Dataset, has_handcrafted
+from .embeddings import get_embedded
 from .metrics import EMBEDDING_METRICS, RANK_METRICS, chance_mrr, gallery_ranks, l1_distances, own_ranks, permutation_test
 from .preset_encoders import ENCODERS
 from .priors import families
@@ -75,11 +76,12 @@ def evaluate(
     synth: str, # name of a synth
     profile: str, # name of a profile
     encoders: list[str] | None = None, # all that are trained by default
+    audio_model: str = "", # another one than the profile's
 ) -> pd.DataFrame: # columns COLUMNS
     "The report of a synth and profile."
     size, source, parts = get_profile(profile), provenance(), []
-    for encoder in encoders or trained_encoders(synth, profile):
-        proxy = SynthProxy.from_pretrained(checkpoint_folder(synth, profile, encoder))
+    for encoder in encoders or trained_encoders(synth, profile, audio_model):
+        proxy = SynthProxy.from_pretrained(checkpoint_folder(synth, profile, encoder, audio_model))
         same = {"profile": profile, "synth": synth, "audio_model": proxy.config["audio_model"], "encoder": encoder,
                 "train_rows": proxy.config["data"]["rows"], "distribution": proxy.config["data"]["distribution"], "seeds": 1,
                 "hardware": source["hardware"], "commit": source["commit"]}
@@ -90,7 +92,7 @@ def evaluate(
         for split, name in TEST_SPLITS.items():
             if name == "handcrafted" and not has_handcrafted(synth, profile):
                 continue
-            rows = evaluate_proxy(proxy, get_dataset(synth, profile, name), size.gallery, size.subsets)
+            rows = evaluate_proxy(proxy, get_embedded(synth, profile, name, audio_model), size.gallery, size.subsets)
             parts.append(rows.assign(split=split, **same))
     report = pd.concat(parts, ignore_index=True)
     return report[COLUMNS].assign(value=report["value"].astype(float).round(6), std=report["std"].astype(float).round(6))
@@ -180,15 +182,22 @@ def caption(
             f"{trained_on(part)}")
 
 
+def report_name(
+    report: pd.DataFrame, # from evaluate
+) -> str: # <synth>, or <synth>_<audio model> where that is not the profile's
+    "What the files of a report are called."
+    row = report.iloc[0]
+    return row.synth if row.audio_model == get_profile(row.profile).audio_model else f"{row.synth}_{row.audio_model}"
+
+
 def save_report(
     report: pd.DataFrame, # from evaluate
     folder: str | Path | None = None, # results/<profile> by default
-) -> list[Path]: # eval_<synth>.json, .md and .tex
+) -> list[Path]: # eval_<report_name>.json, .md and .tex
     "Write a report as JSON with provenance, Markdown and LaTeX; files whose numbers did not change stay as they are."
-    synth, profile = report.iloc[0][["synth", "profile"]]
-    folder = Path(folder or project_root() / "results" / profile)
+    folder = Path(folder or project_root() / "results" / report.iloc[0].profile)
     folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"eval_{synth}"
+    stem = folder / f"eval_{report_name(report)}"
     numbers = json.loads(report.drop(columns=["hardware", "commit"]).to_json(orient="records"))
     path, known = stem.with_suffix(".json"), {}
     with suppress(OSError, ValueError): # not there, or damaged: it is written anew
@@ -231,8 +240,8 @@ def write_card(
     report: pd.DataFrame, # from evaluate
 ) -> Path: # README.md in the checkpoint's folder
     "Say what a checkpoint is, from its configuration and a report."
-    synth, profile = report.iloc[0][["synth", "profile"]]
-    folder = checkpoint_folder(synth, profile, encoder)
+    synth, profile, audio_model = report.iloc[0][["synth", "profile", "audio_model"]]
+    folder = checkpoint_folder(synth, profile, encoder, audio_model)
     config = SynthProxy.from_pretrained(folder).config
     value = report[report.encoder == encoder].set_index(["split", "metric", "direction", "group"]).value
     shown = {("validation", "mrr_512", "a2p", "all"): "synthetic, validation MRR@512",

@@ -33,6 +33,7 @@ from optuna.trial import TrialState
 from scipy.stats.qmc import Sobol
 from torch import Tensor
 
+from .audio_models import pick_device
 from .datasets import Dataset, get_dataset, manifest_hash
 from .metrics import mrr_512
 from .preset_encoders import ENCODERS, size_of
@@ -40,7 +41,7 @@ from .project import available_cores, check_choice, check_parameters, get_profil
 from .synths import get_synth
 from .proxies import SynthProxy
 from .results import change_table, read_table
-from .training import TUNED, TrainConfig, pick_device, read_settings, train_config, train_epoch, windows_for
+from .training import TUNED, TrainConfig, read_settings, train_config, train_epoch, windows_for
 
 # %% ../nbs/08_hpo.ipynb #f28d5b0d
 _LENGTHS = {"smoke": (1_024, 2), "cpu": (16_384, 5), "paper": (1_000_000, 3)} # rows and epochs of a trial

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from .functional import encode_mapped, is_mapped, is_transformed
 from .preset_encoders import ENCODERS, SIZES, build_encoder
-from .project import SHIPPED, available_cores, check_choice, data_folder, json_field, read_json, write_json, write_whole
+from .project import SHIPPED, available_cores, check_choice, data_folder, get_profile, json_field, read_json, write_json, write_whole
 from .synths import get_synth, list_synths, validate
 
 # %% ../nbs/03_proxies.ipynb #184044c5
@@ -150,24 +150,28 @@ def checkpoint_folder(
     synth: str, # name of a synth
     profile: str, # name of a profile
     encoder: str, # name of an encoder
-) -> Path:
+    audio_model: str = "", # another one than the profile's
+) -> Path: # checkpoints/<encoder>, or checkpoints/<audio model>/<encoder>
     "Where a profile's checkpoint lies."
-    return data_folder(synth, profile) / "checkpoints" / check_choice(encoder, ENCODERS, "encoder")
+    folder, own = data_folder(synth, profile) / "checkpoints", get_profile(profile).audio_model
+    return folder / ("" if audio_model == own else audio_model) / check_choice(encoder, ENCODERS, "encoder")
 
 
 def trained_encoders(
     synth: str, # name of a synth
     profile: str, # name of a profile
+    audio_model: str = "", # another one than the profile's
 ) -> list[str]: # in the registry's order
     "Encoders with a checkpoint; FileNotFoundError where there is none at all."
-    found = [name for name in ENCODERS if (checkpoint_folder(synth, profile, name) / CONFIG).is_file()]
+    found = [name for name in ENCODERS if (checkpoint_folder(synth, profile, name, audio_model) / CONFIG).is_file()]
     if not found:
         with suppress(ImportError): # a light installation has no plug-ins to speak of
             from synthproxy.plugins import PLUGINS, plugin_path
 
             if synth in PLUGINS:
                 plugin_path(synth) # where the plug-in is missing too, that is what to say first
-        raise FileNotFoundError(f"no checkpoint of {synth} in profile {profile}: run `make reproduce SYNTH={synth} PROFILE={profile}` first")
+        other = f" AUDIO_MODEL={audio_model}" if audio_model else ""
+        raise FileNotFoundError(f"no checkpoint of {synth} in profile {profile}: run `make reproduce SYNTH={synth} PROFILE={profile}{other}` first")
     return found
 
 

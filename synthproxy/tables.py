@@ -34,10 +34,10 @@ _SOURCE = ["audio_model", "train_rows", "distribution", "gallery", "hardware", "
 def read_results(
     profile: str, # one of PROFILES
 ) -> pd.DataFrame: # rows of results/metrics.csv, in the order of ENCODERS
-    "All results of a profile; FileNotFoundError where there are none."
+    "All results of a profile, with its audio model; FileNotFoundError where there are none."
     path = project_root() / "results" / "metrics.csv"
     rows = read_table(path, COLUMNS)
-    rows = rows[rows.profile == get_profile(profile).name]
+    rows = rows[(rows.profile == profile) & (rows.audio_model == get_profile(profile).audio_model)]
     if rows.empty:
         raise FileNotFoundError(f"no results of profile {profile} in {path}: run `make reproduce PROFILE={profile}` first")
     return rows.assign(encoder=pd.Categorical(rows.encoder, list(ENCODERS))).sort_values(["synth", "encoder"], kind="stable")

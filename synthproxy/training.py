@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TUNED', 'STATE', 'read_settings', 'TrainConfig', 'train_config', 'proxy_loss', 'window_loss', 'rate_at',
-           'train_epoch', 'pick_device', 'train', 'windows_for', 'get_proxy']
+           'train_epoch', 'train', 'windows_for', 'get_proxy']
 
 # %% ../nbs/04_training.ipynb #8dbcb7e7
 import csv
@@ -27,7 +27,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .datasets import Dataset, get_dataset
+from .audio_models import DEVICES, get_audio_model, pick_device
+from .datasets import Dataset
+from .embeddings import get_embedded
 from .metrics import chance_mrr, mrr_512
 from .operators import same_sound
 from .preset_encoders import ENCODERS, Settings, build_encoder, count_weights, size_of
@@ -230,15 +232,6 @@ def train_epoch(
         total += loss.detach()
     return total.item() / steps
 
-# %% ../nbs/04_training.ipynb #893c2c4a
-def pick_device(
-    device: str = "auto", # cpu, cuda or auto
-) -> torch.device:
-    "A GPU where there is one, unless told otherwise; ValueError where none is."
-    if check_choice(device, ("auto", "cpu", "cuda"), "device") == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device 'cuda': no GPU here; use cpu or auto")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
 # %% ../nbs/04_training.ipynb #2af5c767
 def train(
     config: TrainConfig,
@@ -318,26 +311,31 @@ def windows_for(
     synth: str, # name of a synth
     profile: str, # name of a profile
     train_set: Dataset,
-) -> Dataset | None: # None for an encoder that does not listen, or where the profile wants none
+) -> Dataset | None: # None for an encoder that does not listen, an audio model that has none, or where the profile wants none
     "The single windows that an encoder is told of; rendered where they are missing."
     rows = get_profile(profile, synth).window_rows
     if not config.windows or not rows:
         return None
+    name = train_set.manifest["made_from"]["audio_model"]["name"]
+    own = name == get_profile(profile, synth).audio_model
+    if not own and not get_audio_model(name).has_windows:
+        return None
     windows = build_encoder(config.encoder, synth, 1, config.encoder_size).windows
-    return listen(train_set, windows, data_folder(synth, profile) / "windows", rows)
+    return listen(train_set, windows, data_folder(synth, profile) / ("windows" if own else f"windows_{name}"), rows)
 
 
 def get_proxy(
     synth: str, # name of a synth
     profile: str, # name of a profile
     encoder: str, # name of an encoder
-    device: str = "auto",
+    device: str = "auto", # one of DEVICES
+    audio_model: str = "", # another one than the profile's
 ) -> SynthProxy:
     "Load a profile's proxy, or train it."
-    folder, config = checkpoint_folder(synth, profile, encoder), train_config(encoder, profile, synth=synth)
+    folder, config = checkpoint_folder(synth, profile, encoder, audio_model), train_config(encoder, profile, synth=synth)
     card = read_card(folder) if (folder / CONFIG).is_file() else {}
     if "history" not in card:
-        train_set, validation_set = (get_dataset(synth, profile, split) for split in ("train", "validation"))
+        train_set, validation_set = (get_embedded(synth, profile, split, audio_model) for split in ("train", "validation"))
         train(config, train_set, validation_set, folder, device, windows_for(config, synth, profile, train_set))
         (folder / STATE).unlink(missing_ok=True)
     elif card["training"] != json.loads(json.dumps(asdict(config))):

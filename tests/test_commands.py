@@ -37,6 +37,7 @@ NOT_RUN = {
     "papermill nbs/90_benchmarks.ipynb out.ipynb -p rounds": "minutes; its results are committed",
     "make reproduce SYNTH=dexed PROFILE=cpu": "hours; its results are committed",
     "make reproduce SYNTH=dexed PROFILE=smoke": "CI runs it with its words in another order",
+    "make reproduce AUDIO_MODEL=mfcc40": "CI runs it with the profile's own audio model; tests/test_entries.py goes the same way with another",
     "make reproduce PROFILE=smoke SYNTH=all": "a part of make check-all; CI runs it for Dexed",
 }
 

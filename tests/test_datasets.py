@@ -365,12 +365,13 @@ def test_nothing_that_ships_can_be_changed(root, loud, monkeypatch):
     assert get_dataset("dexed", "cpu", "handcrafted").names and hashes(root / "data") == before
 
 
-@pytest.mark.parametrize("field", ["audio_model", "device", "distribution", "kind", "note", "prior", "rms_high", "rms_low", "rows", "seed", "shard_rows", "synth", "table_sha256"])
+@pytest.mark.parametrize("field", ["audio_model", "distribution", "kind", "note", "prior", "rms_high", "rms_low", "rows", "seed", "shard_rows", "synth", "table_sha256"])
 def test_a_set_is_that_of_a_profile_only_if_its_whole_recipe_matches(field):
     recipe = profile_recipe("amsynth", "cpu", "train")
     made = json.loads(json.dumps(recipe.known())) | {"renderer": {"engine": "any"}}
     made["audio_model"] |= {"dims": 192, "sample_rate_hz": 32_000}
     assert datasets._unlike(recipe, {"made_from": made}) == ""
+    assert datasets._unlike(recipe, {"made_from": made | {"device": "cuda", "audio_model": made["audio_model"] | {"device": "cuda"}}}) == "" # wherever it was made
     made[field] = {"audio_model": made["audio_model"] | {"name": "mn05"}, "prior": made["prior"] | {"held_out_sha256": "0" * 64}}.get(field, "another")
     assert datasets._unlike(recipe, {"made_from": made}) == field
 

@@ -56,7 +56,7 @@ def test_public_functions_are_annotated_and_described(module):
 
 
 WRONG = [
-    ("05_eval", {"sinth": "dexed"}, "unknown parameter 'sinth': expected one of synth, profile, encoder; did you mean 'synth'?"),
+    ("05_eval", {"sinth": "dexed"}, "unknown parameter 'sinth': expected one of synth, profile, encoder, audio_model; did you mean 'synth'?"),
     ("04_training", {"encoder": "mlp"}, "unknown encoder 'mlp'"),
     ("03_datasets", {"profil": "cpu"}, "did you mean 'profile'?"),
     ("08_hpo", {"space": "all"}, "unknown space 'all': expected one of training, network"),
