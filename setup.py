@@ -1,6 +1,7 @@
 """The package's metadata lives in settings.ini; this reads it for setuptools, and packs the best proxy of each synth into a wheel."""
 import json
 import shutil
+import struct
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -26,14 +27,37 @@ def best_checkpoints() -> list[Path]:
     return [max((path.parent for path in sorted(folder.glob("*/config.json"))), key=score) for folder in synths]
 
 
+def halve(path: Path) -> None:
+    "Weights of a safetensors file in half precision; statistics (of targets, of batch norm) stay as they are. Written out, since a build has neither torch nor safetensors."
+    content = path.read_bytes()
+    data = 8 + struct.unpack("<Q", content[:8])[0]
+    tensors = {name: about for name, about in json.loads(content[8:data]).items() if name != "__metadata__"}
+    parts = {}
+    for name, about in tensors.items():
+        begin, end = about["data_offsets"]
+        part = parts[name] = content[data + begin:data + end]
+        if about["dtype"] == "F32" and not name.endswith(("mean", "std", "var")):
+            numbers = struct.unpack(f"<{len(part) // 4}f", part)
+            about["dtype"], parts[name] = "F16", struct.pack(f"<{len(numbers)}e", *numbers)
+    at = 0
+    for name in sorted(tensors, key=lambda name: (tensors[name]["dtype"] == "F16", name)): # what takes more bytes first: then all are aligned
+        tensors[name]["data_offsets"] = [at, at := at + len(parts[name])]
+    header = json.dumps(dict(sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]))).encode()
+    header += b" " * (-len(header) % 8)
+    ordered = b"".join(parts[name] for name in sorted(tensors, key=lambda name: tensors[name]["data_offsets"]))
+    path.write_bytes(struct.pack("<Q", len(header)) + header + ordered)
+
+
 class BuildWithProxies(build_py):
-    "Builds the package; a wheel also gets synthproxy/shipped/<synth>. An editable installation finds them in its clone."
+    "Builds the package; a wheel also gets synthproxy/shipped/<synth>, in half precision. An editable installation finds them in its clone."
 
     def run(self):
         super().run()
         if not self.editable_mode:
             for checkpoint in best_checkpoints():
-                shutil.copytree(checkpoint, Path(self.build_lib) / "synthproxy" / "shipped" / checkpoint.parts[-4], dirs_exist_ok=True)
+                copied = Path(self.build_lib) / "synthproxy" / "shipped" / checkpoint.parts[-4]
+                shutil.copytree(checkpoint, copied, dirs_exist_ok=True)
+                halve(copied / "model.safetensors")
 
 
 setup(

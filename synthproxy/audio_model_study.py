@@ -24,7 +24,7 @@ from .distances import DISTANCES
 from .plugins import get_renderer
 from .project import check_choice, check_parameters, project_root, provenance
 from .rendering import Renderer, rms
-from .results import change_table
+from .results import replace_rows
 from .synths import Synth, get_synth
 
 # %% ../nbs/09_audio_models.ipynb #1209808e
@@ -182,14 +182,4 @@ def run_study(
             rows.append((synth, name, attribute, np.nanmean(kept), np.nanstd(kept), 1000 * spent, measured[0][1], len(sounds), steps))
     made = provenance()
     table = pd.DataFrame(rows, columns=COLUMNS[:-2]).assign(hardware=made["hardware"], commit=made["commit"])
-    return _store(table)
-
-
-def _store(rows: pd.DataFrame) -> pd.DataFrame: # all results, these in place of older ones
-    path = project_root() / "results" / "audio_models.csv"
-
-    def change(before: pd.DataFrame) -> pd.DataFrame:
-        every = pd.concat([before, rows]) if len(before) else rows
-        return every.drop_duplicates(COLUMNS[:3], keep="last").sort_values(COLUMNS[:3], ignore_index=True)
-
-    return change_table(path, change, COLUMNS, float_format="%.6g")
+    return replace_rows(project_root() / "results" / "audio_models.csv", table, COLUMNS[:3], COLUMNS, float_format="%.6g")

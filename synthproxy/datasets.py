@@ -422,8 +422,7 @@ def _begin(recipe: Recipe, folder: Path) -> dict: # the manifest, with None for 
     there = (folder / MANIFEST).is_file()
     manifest = read_manifest(folder) if there else {"format": 1, "made_from": made_from, "shards": [None] * shards, "versions": provenance()["versions"]} | _measured(recipe)
     for i, shard in enumerate(manifest["shards"]):
-        path = folder / _shard_name(i)
-        if shard and not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == shard["sha256"]):
+        if not _is_whole(folder, shard):
             manifest["shards"][i] = None
     if None not in manifest["shards"]: # nothing to make: an implementation that differs in last digits does not matter
         made_from["audio_model"] = _implemented_as(made_from["audio_model"], manifest["made_from"]["audio_model"])
@@ -432,6 +431,11 @@ def _begin(recipe: Recipe, folder: Path) -> dict: # the manifest, with None for 
                          f"not {_short(made_from.get(differs))}; choose another folder or delete this one")
     write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _is_whole(folder: Path, shard: dict | None) -> bool: # is it there, as it was made?
+    path = folder / shard["file"] if shard else None
+    return path is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == shard["sha256"]
 
 
 def _difference(a: dict, b: dict) -> str: # the first field in which two recipes differ, "" where they are the same

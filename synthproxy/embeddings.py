@@ -6,7 +6,6 @@
 __all__ = ['SHARD_ROWS', 'derive', 'Embedded', 'embed_dataset', 'embedded_by', 'open_embedded', 'get_embedded']
 
 # %% ../nbs/03_embeddings.ipynb #86ade13f
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .audio_models import AUDIO_MODELS, get_audio_model
-from .datasets import MANIFEST, Dataset, Recipe, _difference, _save_shard, _shard_name, generate, get_dataset, read_manifest
+from .datasets import MANIFEST, Dataset, Recipe, _difference, _is_whole, _save_shard, _shard_name, generate, get_dataset, read_manifest
 from .notes import Note
 from .plugins import get_renderer
 from .project import available_cores, check_choice, provenance, write_json
@@ -28,11 +27,6 @@ from .synths import get_synth
 
 # %% ../nbs/03_embeddings.ipynb #ce732081
 SHARD_ROWS = 1024 # in a file
-
-
-def _is_whole(folder: Path, shard: dict | None) -> bool:
-    path = folder / shard["file"] if shard else None
-    return path is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == shard["sha256"]
 
 
 def derive(

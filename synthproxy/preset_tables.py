@@ -30,8 +30,7 @@ def displayed(
     if parameter.steps or parameter.values and (parameter.file_low, parameter.file_high) == (0, 1):
         steps = np.rint(values * parameter.steps) if parameter.steps else np.abs(np.subtract.outer(values, parameter.values)).argmin(1)
         return [how.split(" ")[int(k)] if kind == "names" else int(k) + int(how or 0) for k in steps]
-    shown = parameter.file_low + values * (parameter.file_high - parameter.file_low)
-    return [float(f"{x:.5g}") for x in shown]
+    return [float(f"{x:.5g}") for x in parameter.to_file(values)]
 
 # %% ../nbs/01_preset_tables.ipynb #f5300636
 def join_copies(

@@ -170,18 +170,19 @@ def _text_number(text: str, what: str) -> float:
 
 def _bank_values(
     lines: list[tuple[int, list[str]]], # of one preset: number of the line, its words
-    ranges: dict[str, tuple[float, float]], # parameter -> what a bank has for the engine's 0 and 1
+    known: dict[str, Parameter], # by name
     problems: Problems,
 ) -> dict[str, float]:
     values = {}
     for number, words in lines:
         if len(words) != 3 or words[1] in values:
             raise ValueError(f"line {number}: {' '.join(words)[:60]!r}, expected '<parameter> NAME VALUE', each name once")
-        (low, high), what, text = ranges.get(words[1], (0.0, 1.0)), f"line {number}: parameter {words[1][:40]!r}", words[2]
+        p, what, text = known.get(words[1]), f"line {number}: parameter {words[1][:40]!r}", words[2]
         if re.fullmatch(r"-?\d+,\d+", text): # written where a comma is the custom
             problems.note(f"line {number}: {text[:20]!r} has a comma for a point", ("mended", "decimal commas"))
             text = text.replace(",", ".")
-        values[words[1]] = finite((_text_number(text, what) - low) / (high - low), what)
+        value = _text_number(text, what)
+        values[words[1]] = finite(p.from_file(value) if p else value, what)
     return values
 
 # %% ../nbs/01_presets.ipynb #37a57f1c
@@ -205,8 +206,8 @@ def read_amsynth(
         name, last = presets.pop()
         problems.note(f"line {len(lines)}: preset {len(presets)} ({clean_name(name)!r}) has {len(last)} parameters, the one before {before}, and no EOF follows: "
                       "the file is cut there", ("skipped", "presets that are cut"))
-    ranges = {p.name: (p.file_low, p.file_high) for p in synth.parameters}
-    return _collect(presets, lambda given: _bank_values(given, ranges, problems), problems)
+    known = {p.name: p for p in synth.parameters}
+    return _collect(presets, lambda given: _bank_values(given, known, problems), problems)
 
 # %% ../nbs/01_presets.ipynb #d6c0b087
 def _read_bank( # of DX7 voices
@@ -308,7 +309,7 @@ def _h2p_values(text: str, known: dict[str, object]) -> dict[str, float]: # of o
             p, name = known.get(f"{section}:{key}"), f"{section}:{key}"
             value = _FX.get(value.strip("'").rstrip("12"), value) if key == "Module" else value
             if p:
-                value = finite((_text_number(value, name[:60]) - p.file_low) / (p.file_high - p.file_low), name[:60])
+                value = finite(p.from_file(_text_number(value, name[:60])), name[:60])
             values[p.name if p else name] = value if p else 0.0
     return values
 
@@ -336,7 +337,7 @@ def _juce_values(given: dict[str, str], known: dict[str, Parameter], own: set[st
             shown = f"xml:{name}" if normalise(name) in own else name # what the table calls something else
             values |= {shown: 0.0} if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", text) else {} # else a text of the plug-in's
             continue
-        value = (_text_number(text, what) - p.file_low) / (p.file_high - p.file_low)
+        value = p.from_file(_text_number(text, what))
         if not -1e-3 <= value <= 1 + 1e-3 and (p.file_low, p.file_high) == (0, 1):
             raise ValueError(f"{what} is {text[:40]}, expected 0 to 1; if the plug-in keeps its own units, say in the table's columns file_low and file_high what is 0 and 1 for the engine")
         values[p.name] = finite(value, what)

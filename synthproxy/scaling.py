@@ -22,7 +22,7 @@ from .preset_encoders import ModuleGraph, OneHot, size_of
 from .project import check_parameters, get_profile, project_root, provenance
 from .synths import get_synth
 from .proxies import SynthProxy, checkpoint_folder
-from .results import change_table, read_table
+from .results import read_table, replace_rows
 from .training import TrainConfig, train_config, train_epoch, windows_for
 
 # %% ../nbs/06_scaling.ipynb #b4c2089e
@@ -88,13 +88,7 @@ def read_results(
 
 def _add(numbers: list[tuple[str, str, float]], run: dict) -> None: # a new run replaces an old one of the same name
     rows = pd.DataFrame(numbers, columns=["split", "metric", "value"]).round(6).assign(**run)
-
-    def change(whole: pd.DataFrame) -> pd.DataFrame:
-        old = whole.merge(rows[RUN].drop_duplicates(), on=RUN, how="left", indicator=True)["_merge"] == "left_only"
-        whole = pd.concat([whole[old.to_numpy()], rows[COLUMNS]]) if len(whole) else rows[COLUMNS]
-        return whole.sort_values([*RUN, "split", "metric"])
-
-    change_table(results_path(), change, COLUMNS)
+    replace_rows(results_path(), rows, RUN, COLUMNS, [*RUN, "split", "metric"])
 
 
 def is_known(

@@ -24,7 +24,7 @@ from .distances import measure_sounds
 from .metrics import own_ranks, l1_distances, recall
 from .plugins import get_renderer
 from .project import check_parameters, project_root, provenance, write_json
-from .results import change_table
+from .results import replace_rows
 from .search import SEARCH_NOTE, STAGES, Audition, Pool, Target, draw_presets, make_pool, make_target, nearest, pool_prior, search
 from .synths import Synth
 from .proxies import SynthProxy
@@ -139,12 +139,7 @@ def add_results(
     "Put rows into the table of results; those of the same method, synth, split, stage, renders and metric are replaced."
     path, made = path or project_root() / "results" / SEARCH_RESULTS, provenance()
     rows = rows.assign(hardware=made["hardware"], commit=made["commit"])[COLUMNS]
-
-    def change(before: pd.DataFrame) -> pd.DataFrame:
-        every = pd.concat([before, rows]) if len(before) else rows
-        return every.drop_duplicates(COLUMNS[:6], keep="last").sort_values(COLUMNS[:6], ignore_index=True)
-
-    return change_table(path, change, COLUMNS, "%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
+    return replace_rows(path, rows, COLUMNS[:6], COLUMNS, float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
 
 # %% ../nbs/07_search_study.ipynb #dded35f1
 def recall_from_audio(

@@ -60,6 +60,20 @@ class Parameter:
     def categories(self) -> int: # number of categories of a cat parameter, else 0
         return len(self.values) if self.type == "cat" else 0
 
+    def from_file(
+        self,
+        number: float, # as a preset file writes it
+    ) -> float: # the engine's value
+        "Put a number of a preset file into the engine's range, where 0 and 1 are `file_low` and `file_high`."
+        return (number - self.file_low) / (self.file_high - self.file_low)
+
+    def to_file(
+        self,
+        values: np.ndarray | float, # of the engine
+    ) -> np.ndarray | float: # as preset files write them
+        "The other way."
+        return self.file_low + values * (self.file_high - self.file_low)
+
     def quantile(
         self,
         u: np.ndarray, # uniform numbers in [0, 1)

@@ -61,7 +61,7 @@ def _amsynth_file(synth: Synth, presets: np.ndarray, names: Sequence[str]) -> by
     lines = ["amSynth"]
     for name, values in zip(names, encode(synth, presets).tolist()):
         lines.append(f"<preset> <name> {_plain(name) or 'unnamed'}")
-        lines += [f"<parameter> {p.name} {p.file_low + value * (p.file_high - p.file_low)!r}"
+        lines += [f"<parameter> {p.name} {p.to_file(value)!r}"
                   for p, value in zip(synth.parameters, values)]
     return ("\n".join(lines) + "\n").encode()
 
