@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from synthproxy.audio_models import AUDIO_MODELS, AudioModel, AudioModelEntry, get_audio_model
-from synthproxy.datasets import get_dataset
+from synthproxy.datasets import Recipe, generate, get_dataset
 from synthproxy.embeddings import get_embedded
 from synthproxy.evaluation import evaluate, evaluate_proxy, plot_mrr, results_table, save_report, update_metrics, write_card
 from synthproxy.metrics import EMBEDDING_METRICS, RANK_METRICS, Metric, recall
@@ -109,7 +109,7 @@ def test_a_metric_is_one_entry(monkeypatch):
 
 
 def test_a_synth_is_its_table_and_what_plays_it(scratch, monkeypatch):
-    "Here a Faust program beside the table; data, proxy and report as of any other."
+    "Here a Faust program beside the table."
     (scratch / "beep.dsp").write_text('''import("stdfaust.lib");
 freq = hslider("freq", 262, 20, 20000, 0.01); gain = hslider("gain", 0.5, 0, 1, 0.01); gate = button("gate");
 level = en.adsr(0.01, hslider("decay", 0.5, 0.01, 2, 0.001), 0.5, 0.3, gate);
@@ -120,11 +120,8 @@ process = os.osc(freq * (1 + hslider("octave", 0, 0, 1, 0.001))) * level * gain;
     (scratch / "beep.csv").write_text("\n".join([",".join(columns), *lines]) + "\n")
     monkeypatch.setenv("SYNTHPROXY_SPECS", str(scratch))
     assert get_renderer("beep", 32_000).synth.names == ("decay", "octave") # found as another process would find it at its start
-    smallest = replace(PROFILES["smoke"], plugin_rows=(128, 512, 64), plugin_epochs=(1,))
-    monkeypatch.setitem(PROFILES, "smoke", smallest)
     assert planned(SYNTH="beep")[:2] == ["03_datasets_beep", "04_training_beep_mlp_oh"]
-    get_proxy("beep", "smoke", "mlp_oh", "cpu")
-    report = evaluate("beep", "smoke")
-    assert set(report.synth) == {"beep"} and results_table(report, "synthetic").index.tolist() == ["mlp_oh"]
+    made = generate(Recipe("beep", "mel128", rows=4, seed=1), scratch / "few") # nbs/91_add_a_synth.ipynb goes on to a proxy
+    assert made.presets.shape == (4, 2) and made.manifest["made_from"]["table_sha256"] == get_synth("beep").table_hash
     RENDERERS.pop("beep"), PLUGINS.pop("beep")
     assert encoders_of("beep") == PAPER_ENCODERS # its table says neither modules nor roles

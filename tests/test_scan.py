@@ -69,6 +69,7 @@ AMSYNTH = dict(osc1_waveform=5, osc2_waveform=5, lfo_waveform=7, osc2_range=8, o
                filter_slope=2, freq_mod_osc=3) # and portamento_mode, which one note does not show
 
 
+@pytest.mark.slow # half a minute; the three below fail of the same faults
 def test_a_real_plugin_is_found_as_its_table_says():
     try:
         path = plugin_path("amsynth")
