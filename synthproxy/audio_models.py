@@ -649,12 +649,17 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 @cache
+def _loaded(name: str, device: str) -> AudioModel:
+    return AUDIO_MODELS[name].load(name, device)
+
+
 def get_audio_model(
     name: str, # one of AUDIO_MODELS
     device: str = "cpu", # any torch device
-) -> AudioModel:
+) -> AudioModel: # the same one for the same device, whatever that is called
     "Load an audio model; ValueError for an unknown name, FileNotFoundError where weights are missing."
-    return AUDIO_MODELS[check_choice(name, AUDIO_MODELS, "audio model")].load(name, device)
+    place = torch.device(device)
+    return _loaded(check_choice(name, AUDIO_MODELS, "audio model"), str(place) if place.index else place.type)
 
 
 def pick_device(

@@ -432,8 +432,12 @@ def _takes(self: PluginRenderer, presets: np.ndarray, fresh: bool) -> list[np.nd
 
 # %% ../nbs/01_plugins.ipynb #51426f7e
 @cache
-def _shared(synth: str, sample_rate_hz: int) -> PluginRenderer: # one pool of workers for all who ask
+def _shared(synth: str, table_sha256: str, sample_rate_hz: int) -> PluginRenderer: # one pool of workers for all who ask, until the table is edited
     return PluginRenderer(synth, sample_rate_hz)
+
+
+def _plugin_renderer(synth: str, sample_rate_hz: int) -> PluginRenderer:
+    return _shared(synth, get_synth(synth).table_hash, sample_rate_hz)
 
 
 RENDERERS: dict[str, Callable[[int], Renderer]] = {"dexed": DexedRenderer} # synth -> renderer at a sample rate
@@ -444,7 +448,7 @@ def _register() -> None: # tables that users add have a Faust program beside the
         if synth not in RENDERERS:
             faust = spec_file(synth, ".dsp").is_file()
             PLUGINS.setdefault(synth, Plugin(own_process=False) if faust else Plugin(path_variable(synth)))
-            RENDERERS[synth] = partial(_shared, synth)
+            RENDERERS[synth] = partial(_plugin_renderer, synth)
 
 
 _register()

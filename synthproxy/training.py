@@ -241,8 +241,12 @@ def train(
     device: str = "auto", # cpu, cuda or auto
     windows: Dataset | None = None, # from `listen`, for an encoder that listens
 ) -> SynthProxy: # the best epoch by validation MRR
-    "Train an encoder on a dataset; the best epoch is kept in `folder`."
+    "Train an encoder on a dataset; the best epoch is kept in `folder`. ValueError where another checkpoint is there, or rows do not fill a batch."
     folder, device = Path(folder), pick_device(device)
+    if (folder / CONFIG).is_file() and not (folder / STATE).is_file() and "history" in read_card(folder):
+        raise ValueError(f"{folder} holds a checkpoint that is finished; choose another folder, or delete it to train again")
+    if (rows := min(config.rows or len(train_set), len(train_set))) < config.batch_size:
+        raise ValueError(f"{train_set.folder}: {rows} rows to learn from do not fill a batch of {config.batch_size}: make more, or set a smaller batch_size")
     made = train_set.manifest["made_from"]
     about = {"train": asdict(config), "data": train_set.sha256, "windows": windows.sha256 if windows else None, "epoch": 0, "best": -1.0, "history": [], "seconds": 0.0}
     about = json.loads(json.dumps(about))

@@ -41,12 +41,12 @@ def test_embedding_does_not_depend_on_the_batch(mn04_weights):
 
 
 def _by_torch(name: str) -> AudioModel: # the same model where numba is missing
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     try:
         with patch.object(audio_models, "HAVE_NUMBA", False):
             return get_audio_model(name)
     finally:
-        get_audio_model.cache_clear()
+        audio_models._loaded.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["mn04", "mn04_mel", "mn04_random", "mel128", "mfcc40", "mel128_std"])
@@ -76,10 +76,10 @@ def test_compiled_models_do_not_touch_the_threads_of_torch(mn04_weights):
 
 @pytest.mark.parametrize("fault", [{"return_value": np.zeros(192, np.float32)}, {"side_effect": RuntimeError("no such instruction")}])
 def test_a_processor_on_which_compiled_code_fails_uses_torch(mn04_weights, caplog, fault):
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     with patch.object(audio_models, "compiled_embed_windows", **fault):
         model = get_audio_model("mn04")
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     assert not model.compiled and "torch is used" in caplog.text and "mn04" in caplog.text
     assert np.abs(model.embed(REFERENCE["audio"]) - REFERENCE["embedding"][:, 128:]).max() < 1e-4
 
@@ -115,23 +115,23 @@ def test_wider_models_from_a_users_file(tmp_path, monkeypatch, name, width, dims
     torch.save(MobileNet(width).state_dict(), tmp_path / file)
     monkeypatch.setenv("SYNTHPROXY_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path / "cache"))
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     model = get_audio_model(name)
     assert model.embed(np.ones((1, 8000), np.float32)).shape == (1, dims) == (1, model.dims)
     assert "first use of" in caplog.text and model.weights_sha256 in caplog.text # shown ...
     recorded = json.loads((tmp_path / "cache" / "sha256.json").read_text())
     assert recorded == {file: model.weights_sha256} # ... and recorded
     torch.save(MobileNet(width).state_dict(), tmp_path / file) # another file under the same name
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     with pytest.raises(ValueError, match="the file is damaged or another one"):
         get_audio_model(name)
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
 
 
 def test_missing_and_damaged_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHPROXY_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path / "cache"))
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     with patch("pooch.retrieve", side_effect=OSError("no network")) as download:
         with pytest.raises(FileNotFoundError, match="Download it by hand and set SYNTHPROXY_WEIGHTS.*mel128, mfcc40"):
             get_audio_model("mn04")
@@ -140,7 +140,7 @@ def test_missing_and_damaged_weights(tmp_path, monkeypatch):
     (tmp_path / "mn04_as_mAP_432.pt").write_bytes(b"not it")
     with pytest.raises(ValueError, match="sha256 .*expected 899a8c62"):
         get_audio_model("mn04")
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 and then nothing", b"<html>not found</html>", b"error: not found", "another network", "a list"])
@@ -152,16 +152,16 @@ def test_a_file_that_is_no_weights_is_not_taken_for_the_right_one(tmp_path, monk
         path.write_bytes(content)
     else:
         torch.save(MobileNet(.5).state_dict() if content == "another network" else [1, 2], path)
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     with pytest.raises(ValueError, match="mn10_as_mAP_471.pt: not the weights .*delete it"):
         get_audio_model("mn10")
     torch.save(MobileNet(1.0).state_dict(), path)
     assert get_audio_model("mn10").dims == 472 # nothing was recorded of the bad one
     (tmp_path / "cache" / "sha256.json").write_text("{")
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     with pytest.raises(ValueError, match="sha256.json: no readable JSON object .*delete it"):
         get_audio_model("mn10")
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
 
 
 def test_bad_audio_and_bad_names():
@@ -204,10 +204,10 @@ def test_threads_that_embed_leave_torch_as_it_was(name):
 def test_models_for_comparison_need_no_weights_and_are_the_same_everywhere(name, dims, monkeypatch, tmp_path):
     monkeypatch.setenv("SYNTHPROXY_WEIGHTS", str(tmp_path))
     audio = np.random.default_rng(1).normal(0, .1, (2, 20_000)).astype(np.float32)
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     torch.manual_seed(4)
     first = get_audio_model(name).embed(audio)
-    get_audio_model.cache_clear()
+    audio_models._loaded.cache_clear()
     torch.manual_seed(5)
     assert first.shape == (2, dims) and np.isfinite(first).all() and np.array_equal(first, get_audio_model(name).embed(audio))
 
@@ -216,3 +216,7 @@ def test_style_statistics(mn04_weights):
     model = get_audio_model("mn04_style")
     embedding = model.embed(np.random.default_rng(2).normal(0, .1, (1, 20_000)).astype(np.float32))
     assert embedding.shape == (1, model.dims) and (embedding >= 0).all() and model.weights_sha256
+
+
+def test_one_model_for_one_device_whatever_it_is_called():
+    assert get_audio_model("mfcc40") is get_audio_model(name="mfcc40", device="cpu") is get_audio_model("mfcc40", "cpu:0")

@@ -1,5 +1,6 @@
 """A thing is added by its entry alone, as CONTRIBUTING says: pipeline, training, evaluation, tables and figures take it from there."""
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from synthproxy.audio_models import AUDIO_MODELS, AudioModel, AudioModelEntry, get_audio_model
+from synthproxy.audio_models import AUDIO_MODELS, AudioModel, AudioModelEntry, _loaded
 from synthproxy.datasets import Recipe, generate, get_dataset
-from synthproxy.embeddings import get_embedded
+from synthproxy.embeddings import embed_dataset, get_embedded
 from synthproxy.evaluation import evaluate, evaluate_proxy, plot_mrr, results_table, save_report, update_metrics, write_card
 from synthproxy.metrics import EMBEDDING_METRICS, RANK_METRICS, Metric, recall
 from synthproxy.notes import Note
@@ -26,10 +27,11 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def scratch(tmp_path, monkeypatch) -> Path: # a project with nothing in it, whose smallest profile is smaller still
+def scratch(tmp_path, monkeypatch) -> Iterator[Path]: # a project with nothing in it, whose smallest profile is smaller still
     monkeypatch.setenv("SYNTHPROXY_ROOT", str(tmp_path))
     monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], train_rows=256, test_rows=64, epochs=(1,)))
-    return tmp_path
+    yield tmp_path
+    RENDERERS.pop("beep", None), PLUGINS.pop("beep", None)
 
 
 def planned(**given: str) -> list[str]: # names of the steps of `make reproduce`
@@ -93,9 +95,9 @@ def test_an_audio_model_is_one_entry(scratch, monkeypatch):
     assert saved == ["eval_dexed.json", "eval_dexed_thirds.json"]
     assert write_card("mlp_oh", reports[1]) == checkpoint_folder("dexed", "smoke", "mlp_oh", "thirds") / "README.md"
     monkeypatch.setitem(AUDIO_MODELS, "thirds", AudioModelEntry(lambda name, device: pytest.fail("loaded"))) # what is there opens without the model
-    get_audio_model.cache_clear()
+    _loaded.cache_clear()
     assert get_embedded("dexed", "smoke", "test", "thirds").sha256 == other.sha256
-    get_audio_model.cache_clear()
+    _loaded.cache_clear()
 
 
 def test_a_metric_is_one_entry(monkeypatch):
@@ -123,5 +125,34 @@ process = os.osc(freq * (1 + hslider("octave", 0, 0, 1, 0.001))) * level * gain;
     assert planned(SYNTH="beep")[:2] == ["03_datasets_beep", "04_training_beep_mlp_oh"]
     made = generate(Recipe("beep", "mel128", rows=4, seed=1), scratch / "few") # nbs/91_add_a_synth.ipynb goes on to a proxy
     assert made.presets.shape == (4, 2) and made.manifest["made_from"]["table_sha256"] == get_synth("beep").table_hash
-    RENDERERS.pop("beep"), PLUGINS.pop("beep")
+    (scratch / "beep.csv").write_text((scratch / "beep.csv").read_text().replace(",0,1,", ",0.25,1,")) # edited while a notebook runs
+    assert get_renderer("beep", 32_000).synth.table_hash == get_synth("beep").table_hash != made.manifest["made_from"]["table_sha256"]
+    with pytest.raises(ValueError, match="few holds another dataset"):
+        generate(Recipe("beep", "mel128", rows=4, seed=1), scratch / "few")
     assert encoders_of("beep") == PAPER_ENCODERS # its table says neither modules nor roles
+
+
+class Tone:
+    "A renderer of one's own, with what the protocol asks for and nothing else."
+    deterministic = True
+
+    def __init__(self, sample_rate_hz: int):
+        self.synth, self.sample_rate_hz = get_synth("faust_poly"), sample_rate_hz
+
+    def render(self, presets: np.ndarray, note: Note) -> np.ndarray: # (B, T)
+        times = np.arange(round(note.duration_s * self.sample_rate_hz)) / self.sample_rate_hz
+        return (0.1 * np.sin(2 * np.pi * (100 + 400 * presets[:, -1:]) * times)).astype(np.float32)
+
+    def rms_bound(self, presets: np.ndarray, note: Note, above: float = 0.0) -> np.ndarray: # (B,)
+        return np.full(len(presets), np.inf)
+
+    def describe(self) -> dict:
+        return {"engine": "tone", "sample_rate_hz": self.sample_rate_hz}
+
+
+def test_a_renderer_is_the_protocol_and_its_place_in_the_registry(tmp_path, monkeypatch):
+    monkeypatch.setitem(RENDERERS, "faust_poly", Tone)
+    made = generate(Recipe("faust_poly", "mel128", rows=4, seed=1), tmp_path)
+    assert made.manifest["made_from"]["renderer"] == {"engine": "tone", "sample_rate_hz": 32_000}
+    np.testing.assert_allclose(made.read("rms"), 0.1 / 2**0.5, rtol=1e-3)
+    assert embed_dataset(made, "mfcc40").embeddings.shape == (4, 40)

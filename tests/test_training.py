@@ -1,11 +1,13 @@
 import json
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +215,18 @@ def test_single_windows_are_learned_too(sets, tmp_path):
     assert not np.allclose(told.embed(presets), plain.embed(presets))
     with pytest.raises(ValueError, match="other data"):
         train(config, train_set, validation, tmp_path / "told", "cpu")
+
+
+def test_rows_that_do_not_fill_a_batch(sets, tmp_path):
+    for config in (replace(CONFIG, batch_size=512), replace(CONFIG, rows=31)):
+        with pytest.raises(ValueError, match="rows to learn from do not fill a batch of"):
+            train(config, *sets, tmp_path / "few", "cpu")
+    assert not (tmp_path / "few").exists()
+
+
+def test_what_ships_is_not_trained_over(sets, tmp_path):
+    shutil.copytree(Path(__file__).parent.parent / "data" / "dexed" / "cpu" / "checkpoints" / "mlp_oh", tmp_path / "mlp_oh")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "mlp_oh").iterdir()}
+    with pytest.raises(ValueError, match="mlp_oh holds a checkpoint that is finished"):
+        train(CONFIG, *sets, tmp_path / "mlp_oh", "cpu")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "mlp_oh").iterdir()} == before
