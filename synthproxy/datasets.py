@@ -97,7 +97,7 @@ def recipe_prior(
     voices: str = "", # folder of the hand-crafted set whose voices it learns from; "": the synth's own
 ) -> Prior:
     "A distribution that keeps away from the hand-crafted test set."
-    return _recipe_prior(distribution, synth, voices, _stamp(_tests(synth, voices)), _stamp(Path(voices)))
+    return _recipe_prior(distribution, synth, voices, get_synth(synth).table_hash, _stamp(_tests(synth, voices)), _stamp(Path(voices)))
 
 
 def _tests(synth: str, voices: str) -> Path: # folder of the test set: the one that ships, else the one beside the voices
@@ -116,7 +116,7 @@ def _stamp(folder: Path) -> tuple: # changes with what lies there
 
 
 @cache
-def _recipe_prior(distribution: str, synth: str, voices: str, *stamps: tuple) -> Prior:
+def _recipe_prior(distribution: str, synth: str, voices: str, *stamps: tuple | str) -> Prior:
     held_out = None if distribution == "uniform" else _held_out(synth, voices)
     return get_prior(distribution, synth, held_out, read_voices(voices, synth) if voices else None)
 

@@ -285,11 +285,19 @@ def spec_file(
 
 
 @cache
+def _read_synth(path: Path, changed_ns: int, size: int) -> Synth: # as the file is now
+    return Synth.from_csv(path)
+
+
 def get_synth(
     name: str, # one of list_synths()
-) -> Synth:
+) -> Synth: # the same object, until its table is edited
     "Load a synth's parameter table; ValueError for an unknown name."
-    return Synth.from_csv(spec_file(check_choice(name, list_synths(), "synth")))
+    path = spec_file(name)
+    if Path(name).name != name or not path.is_file():
+        check_choice(name, list_synths(), "synth")
+    about = path.stat()
+    return _read_synth(path, about.st_mtime_ns, about.st_size)
 
 # %% ../nbs/00b_synths.ipynb #1390fecc
 def row_generator(
