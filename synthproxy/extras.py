@@ -15,7 +15,8 @@ EXTRAS: dict[str, tuple[str, ...]] = { # extra -> what is imported of it, where 
     "render": ("auraloss", "dawdreamer", "dexed", "dotenv", "filelock", "mido", "pandas", "pebble", "pooch", "pyvirtualdisplay", "scipy", "soundfile", "swift_f0"),
     "plots": ("bokeh", "jinja2", "matplotlib", "seaborn", "sklearn", "umap"),
     "pipeline": ("ipykernel", "papermill", "tabulate"),
-    "studies": ("cma", "optuna"),
+    "hpo": ("optuna",),
+    "studies": ("cma",),
     "cluster": ("distributed", "upath"),
 }
 

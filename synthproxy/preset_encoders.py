@@ -393,6 +393,7 @@ class Encoder(NamedTuple):
     bfloat16: bool = True # does it suit it, on a CPU that has it? A GPU always takes it
     fits: Callable[[Synth], bool] = lambda synth: True # does a synth's table say enough?
     published: bool = True # one of the paper's
+    space: dict[str, tuple] = {} # what a study may try of other arguments; of those of a size it tries half and double, where they are not here
 
 
 def _has_modules(synth: Synth) -> bool:
@@ -403,18 +404,22 @@ def _can_be_heard(synth: Synth) -> bool:
     return _is_dexed(synth) or has_roles(synth)
 
 
+_BLOCKS, _ROUNDS = {"blocks": (1, 2, 4, 6)}, {"rounds": (1, 2, 3, 4)}
 ENCODERS: dict[str, Encoder] = {
-    "mlp_oh": Encoder(mlp_oh, Size({"hidden": 2048}, Settings(512, 0.012, standardise=False)), Size({"hidden": 1024})),
-    "hn_oh": Encoder(hn_oh, Size({"hidden": 768}, Settings(512, 0.004, standardise=False)), Size({"hidden": 384})),
-    "hn_pt": Encoder(hn_pt, Size({"hidden": 512, "token": 64}, Settings(512, 0.007, standardise=False)), Size({"hidden": 384, "token": 16})),
+    "mlp_oh": Encoder(mlp_oh, Size({"hidden": 2048}, Settings(512, 0.012, standardise=False)), Size({"hidden": 1024}), space=_BLOCKS),
+    "hn_oh": Encoder(hn_oh, Size({"hidden": 768}, Settings(512, 0.004, standardise=False)), Size({"hidden": 384}), space=_BLOCKS),
+    "hn_pt": Encoder(hn_pt, Size({"hidden": 512, "token": 64}, Settings(512, 0.007, standardise=False)), Size({"hidden": 384, "token": 16}),
+                     space=_BLOCKS),
     "hn_ptgru": Encoder(TokenGRU, Size({"hidden": 768, "token": 384}, Settings(512, 0.0015, standardise=False)),
-                        Size({"hidden": 384, "token": 64}), bfloat16=False),
+                        Size({"hidden": 384, "token": 64}), bfloat16=False, space=_BLOCKS | {"token_std": (0.02, 0.1, 0.3, 1.0)}),
     "tfm": Encoder(TokenTransformer, Size({"token": 256}, Settings(256, 0.001, standardise=False)),
-                   Size({"token": 64, "layers": 2, "heads": 4}), bfloat16=False),
+                   Size({"token": 64, "layers": 2, "heads": 4}), bfloat16=False,
+                   space={"layers": (1, 2, 3, 4, 6), "heads": (2, 4, 8), "token_std": (0.02, 0.1, 0.3, 1.0), "norm_first": (True, False), "pool": ("cls", "mean")}),
     "opgraph": Encoder(ModuleGraph, Size({"hidden": 192}, Settings(512, 0.0028, 0.3)), Size({"hidden": 96}, Settings(128, 0.0014, 0.3)),
-                       fits=_has_modules, published=False), # who acts on whom
+                       fits=_has_modules, published=False, space=_ROUNDS), # who acts on whom
     "opsnap": Encoder(SnapshotEncoder, Size({"hidden": 256, "deep": 512}, Settings(512, 0.0028, 0.3, 3.0)),
-                      Size({"hidden": 128, "deep": 256}, Settings(64, 0.0014, 0.3, 3.0)), bfloat16=False, fits=_can_be_heard, published=False), # what is heard
+                      Size({"hidden": 128, "deep": 256}, Settings(64, 0.0014, 0.3, 3.0)), bfloat16=False, fits=_can_be_heard, published=False,
+                      space=_ROUNDS), # what is heard
 }
 SIZES = ("paper", "small")
 PAPER_ENCODERS = tuple(name for name, entry in ENCODERS.items() if entry.published)

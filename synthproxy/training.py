@@ -45,11 +45,13 @@ TUNED = Path(str(files("synthproxy") / "tuned.csv")) # what studies found; 08_hp
 def read_settings(
     encoder: str, # one of ENCODERS
     encoder_size: str, # one of SIZES
+    synth: str = "", # whose presets
     path: Path = TUNED, # a table like it
 ) -> Settings:
-    "What a study found to suit an encoder, or else its entry's settings; ValueError where neither is there."
+    "What a study found to suit an encoder, on this synth or else for any, or else its entry's settings; ValueError where none are there."
     own, lines = size_of(encoder, encoder_size).settings, path.read_text().splitlines() if path.is_file() else []
-    row = {(row["encoder_size"], row["encoder"]): row for row in csv.DictReader(lines)}.get((encoder_size, encoder))
+    found = {row["synth"]: row for row in csv.DictReader(lines) if (row["encoder_size"], row["encoder"]) == (encoder_size, encoder)}
+    row = found.get(synth) or found.get("")
     if row is None and own is None:
         raise ValueError(f"{path}: no row for encoder {encoder} in size {encoder_size}, and its entry in ENCODERS has no settings for it")
     if row is None:
@@ -92,7 +94,7 @@ def train_config(
 ) -> TrainConfig:
     "The settings of an encoder in a profile."
     size = get_profile(profile, synth)
-    tuned = read_settings(encoder, size.encoder_size)
+    tuned = read_settings(encoder, size.encoder_size, synth)
     batch = min(tuned.batch_size, max(32, (rows or size.train_rows) // 256))
     steps = (rows or size.train_rows) // batch # of an epoch
     warmup = min(size.warmup_steps, steps) if tuned.warmup_epochs is None else round(tuned.warmup_epochs * steps)

@@ -83,6 +83,23 @@ def test_trials_are_kept_beside_those_of_other_studies(small, tmp_path):
     assert whole[whole.encoder == "hn_oh"].value.tolist() == table.value.tolist()
 
 
+def test_a_trial_that_diverges_is_noted_and_the_study_goes_on(small, tmp_path, monkeypatch):
+    curve, begun = hpo.validation_curve, []
+
+    def some(params, config, data):
+        begun.append(params)
+        yield from [0.1] if len(begun) == 2 else curve(params, config, data) # after one epoch its loss is no number
+
+    monkeypatch.setattr(hpo, "validation_curve", some)
+    table = hpo.trials_table(hpo.run_study(CONFIG, tmp_path / "study.db", 3), CONFIG)
+    assert table.state.tolist() == ["complete", "diverged", "complete"] and table.value[1] == 0.1
+    monkeypatch.setattr(hpo, "validation_curve", curve)
+    again = hpo.compare_best(table, CONFIG, "cpu", (CONFIG.seed,)) # the same seed: the same numbers
+    assert again.settings.tolist() == ["in use", "best"] and again.value.tolist() == [table.value[0], table.value[[0, 2]].max()]
+    assert len(hpo.plot_slices(table).axes) == len(hpo._varied(table[table.state == "complete"]))
+    assert len(hpo.plot_parallel(table).lines) == 2
+
+
 PAPERS = {"mlp_oh": (512, 1.2e-2, True), "hn_oh": (512, 4e-3, True), "hn_pt": (512, 7e-3, True), "hn_ptgru": (512, 1.5e-3, False), "tfm": (256, 1e-3, False)}
 
 
@@ -96,22 +113,27 @@ def test_settings_are_a_studys_or_the_entrys(tmp_path):
     path = tmp_path / "tuned.csv"
     path.write_text("\n".join(TUNED.read_text().splitlines()[:2]) + "\n")
     with pytest.raises(ValueError, match="no row for encoder tfm in size small, and its entry"):
-        read_settings("tfm", "small", path)
-    assert read_settings("opgraph", "small", path) == read_settings("opgraph", "small", tmp_path / "none.csv") == ENCODERS["opgraph"].small.settings
+        read_settings("tfm", "small", path=path)
+    assert read_settings("opgraph", "small", "dexed", path) == read_settings("opgraph", "small", "dexed", tmp_path / "none.csv") == ENCODERS["opgraph"].small.settings
     trial = {"profile": "cpu", "synth": "dexed", "encoder": "opgraph", "state": "complete", "learning_rate": 1e-3, "batch_size": 64, "contrastive": .1,
-             "final_rate": 1e-5, "standardise": False, "warmup_epochs": .25}
+             "final_rate": 1e-5, "standardise": False, "warmup_epochs": .25, "space": "training", "rows": 96, "hardware": "here", "commit": "now"}
     study = pd.DataFrame([trial | {"trial": 0, "value": .2}, trial | {"trial": 1, "value": .3}])
     assert hpo.keep_best(study, path) and hpo.keep_best(study, tmp_path / "new.csv") # also for an encoder that had no row, and where there was no table
     found = Settings(64, 1e-3, .1, 0.0, False, 1e-5, .25)
-    assert read_settings("opgraph", "small", path) == read_settings("opgraph", "small", tmp_path / "new.csv") == found
-    assert read_settings("mlp_oh", "small", path) == read_settings("mlp_oh", "small") # the others stay
+    assert read_settings("opgraph", "small", "dexed", path) == read_settings("opgraph", "small", "dexed", tmp_path / "new.csv") == found
+    assert read_settings("opgraph", "small", "amsynth", path) == ENCODERS["opgraph"].small.settings # found on another synth
+    assert read_settings("hn_oh", "small", path=path) == read_settings("hn_oh", "small") # the others stay
+    assert pd.read_csv(path).iloc[-1][["synth", "study", "rows", "mrr_512", "commit"]].tolist() == ["dexed", "dexed_cpu_opgraph_training", 96, 0.3, "now"]
 
 
-@pytest.mark.parametrize("encoder", ["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "opgraph", "opsnap"])
-def test_what_ships_was_trained_with_the_table(encoder):
-    "Moving the numbers into a file changed none of them."
-    card = json.loads((Path(__file__).parent.parent / "data" / "dexed" / "cpu" / "checkpoints" / encoder / "config.json").read_text())
-    now, then = train_config(encoder, "cpu"), card["training"]
+SHIPPED = sorted((path.parent.parts[-4], path.parent.name) for path in (Path(__file__).parent.parent / "data").glob("*/cpu/checkpoints/*/config.json"))
+
+
+@pytest.mark.parametrize("synth, encoder", SHIPPED)
+def test_what_ships_was_trained_with_the_settings_in_use(synth, encoder):
+    "Moving the numbers changed none of them."
+    card = json.loads((Path(__file__).parent.parent / "data" / synth / "cpu" / "checkpoints" / encoder / "config.json").read_text())
+    now, then = train_config(encoder, "cpu", synth=synth), card["training"]
     for name in ("contrastive", "windows", "standardise", "bfloat16", "final_rate"):
-        assert getattr(now, name) == then[name], name
+        assert getattr(now, name) == then.get(name, 0.0), name
     assert now.learning_rate / now.batch_size ** .5 == pytest.approx(then["learning_rate"] / then["batch_size"] ** .5)

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from synthproxy.project import provenance
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("render", "plots", "pipeline", "studies", "cluster", "docs", "dev")
+EXTRAS = ("render", "plots", "pipeline", "hpo", "studies", "cluster", "docs", "dev")
 
 
 def brought(wanted: list[tuple[str, str]]) -> set[str]: # (distribution, its extra) -> distributions
