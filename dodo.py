@@ -76,7 +76,7 @@ class Step:
         folder = ROOT / "data" / self.parameters.get("synth", "") / PROFILE
         if "encoder" in self.parameters:
             return json.loads((folder / "checkpoints" / self.parameters.get("audio_model", "") / self.parameters["encoder"] / "config.json").read_text())["seconds"]
-        logs = folder.glob("*/log.json") if self.name.startswith("03") else []
+        logs = folder.glob("*/log.json") if self.name.startswith("03") and "audio_model" not in self.parameters else []
         return sum(run["seconds"] for log in logs for run in json.loads(log.read_text())["runs"])
 
     def run(self) -> bool:

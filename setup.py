@@ -13,6 +13,8 @@ ini = ConfigParser(delimiters=["="])
 ini.read(root / "settings.ini")
 cfg = ini["DEFAULT"]
 extras = {key.removesuffix("_requirements"): words.split() for key, words in cfg.items() if key.endswith("_requirements")}
+for name in ("hpo", "studies"): # studies train, render and draw
+    extras[name] = sorted({word for part in (name, "render", "plots") for word in extras[part]})
 extras["dev"] = sorted({word for name in ("dev", "render", "plots", "pipeline") for word in extras[name]}) # a clone does everything
 
 
@@ -40,7 +42,7 @@ def halve(path: Path) -> None:
             numbers = struct.unpack(f"<{len(part) // 4}f", part)
             about["dtype"], parts[name] = "F16", struct.pack(f"<{len(numbers)}e", *numbers)
     at = 0
-    for name in sorted(tensors, key=lambda name: (tensors[name]["dtype"] == "F16", name)): # what takes more bytes first: then all are aligned
+    for name in sorted(tensors, key=lambda name: (-int(tensors[name]["dtype"][1:]), name)): # what takes more bytes first: then all are aligned
         tensors[name]["data_offsets"] = [at, at := at + len(parts[name])]
     header = json.dumps(dict(sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]))).encode()
     header += b" " * (-len(header) % 8)

@@ -129,7 +129,7 @@ def distances_of(
         for row in (0, -1):
             distances[row] = DISTANCES[name].measure(audio, np.repeat(audio[[row]], len(audio), 0))
         return distances, 0
-    embeddings = get_audio_model(name).embed(audio)
+    embeddings = get_audio_model(name).takes(SAMPLE_RATE_HZ).embed(audio)
     for row in (0, -1):
         distances[row] = np.abs(embeddings - embeddings[row]).mean(1)
     return distances, embeddings.shape[1]

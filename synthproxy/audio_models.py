@@ -410,6 +410,17 @@ def describe(self: AudioModel) -> dict:
     return {"name": self.name, "dims": self.dims, "sample_rate_hz": self.sample_rate_hz,
             "device": self.device.type, "weights_sha256": self.weights_sha256} | ({"implementation": "compiled"} if self.compiled else {})
 
+
+@patch
+def takes(
+    self: AudioModel,
+    sample_rate_hz: int, # of the audio at hand
+) -> AudioModel: # itself
+    "Make sure that audio is at the model's rate; ValueError where it is not."
+    if self.sample_rate_hz != sample_rate_hz:
+        raise ValueError(f"audio model {self.name} takes audio at {self.sample_rate_hz:,} Hz, and here is audio at {sample_rate_hz:,} Hz")
+    return self
+
 # %% ../nbs/02_audio_models.ipynb #bf9a9064
 def embed_windows(
     network: MobileNet,

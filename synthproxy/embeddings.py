@@ -124,6 +124,8 @@ def embed_dataset(
     folder = _folder(dataset, audio_model)
     if audio_model == dataset.manifest["made_from"]["audio_model"]["name"]:
         return dataset
+    if audio_model in embedded_by(dataset) and all(_is_whole(folder, shard) for shard in read_manifest(folder)["shards"]):
+        return open_embedded(dataset, audio_model) # nothing to make: by whatever device, engine or implementation it was made
     with tqdm(total=len(dataset), unit="row", desc=f"{dataset.folder.name}: {audio_model}", disable=None) as bar:
         made = derive(folder, _identity(dataset, audio_model, device), partial(_listen, dataset, audio_model, device, bar))
     return Embedded(dataset, made)

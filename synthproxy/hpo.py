@@ -122,7 +122,7 @@ def search_space(
                "standardise": (True, False), **ENCODERS[config.encoder].space}
     for name, value in now.items():
         if name not in space:
-            some = choices.get(name) or (value // 2, value, value * 2)
+            some = choices.get(name) or ((max(1, value // 2), value, value * 2) if type(value) is int else (value,))
             some = [choice for choice in some if name != "batch_size" or choice <= config.rows]
             space[name] = CategoricalDistribution(sorted({*some, value}))
     return space
@@ -353,6 +353,13 @@ def trials_table(
         found.append(row | {name: trial.user_attrs[name] for name in _MADE})
     return pd.DataFrame(found)
 
+
+def _best(table: pd.DataFrame) -> pd.Series: # of the trials that ran to their end
+    whole = table[table.state == "complete"]
+    if whole.empty:
+        raise ValueError("no trial of this study has ended yet: give it more minutes or trials")
+    return whole.loc[whole.value.idxmax()]
+
 # %% ../nbs/08_hpo.ipynb #e37582d3
 def plot_history(
     table: pd.DataFrame, # from trials_table
@@ -422,14 +429,16 @@ def plot_slices(
     table: pd.DataFrame, # from trials_table
 ) -> plt.Figure:
     "Validation MRR against each parameter that differs."
-    whole = table[table.state == "complete"].dropna(axis="columns", how="all")
+    whole = table[table.state == "complete"]
     names = _varied(whole) or ["trial"]
     figure, axes = plt.subplots(1, len(names), figsize=(1.9 * len(names) + 1, 2.4), sharey=True, squeeze=False)
     for name, ax in zip(names, axes[0]):
-        continuous = name in _RANGES or name == "trial"
-        x = whole[name] if continuous else whole[name].astype(str)
+        choices = [] if name in _RANGES or name == "trial" else sorted(whole[name].unique())
+        x = np.searchsorted(choices, whole[name]) if choices else whole[name]
         ax.scatter(x, whole.value, c=whole.trial, cmap="Blues", vmin=-len(whole) / 2, s=18)
-        ax.set(xlabel=name, xscale="log" if continuous and name in _RANGES and _RANGES[name].log else ax.get_xscale())
+        ax.set(xlabel=name, xscale="log" if name in _RANGES and _RANGES[name].log else "linear")
+        if choices:
+            ax.set_xticks(range(len(choices)), [str(choice) for choice in choices])
     axes[0, 0].set(ylabel="validation MRR@512")
     figure.tight_layout()
     return figure
@@ -440,11 +449,11 @@ def plot_parallel(
     ax: plt.Axes | None = None,
 ) -> plt.Axes:
     "Each finished trial as a line through its parameters, coloured by its validation MRR."
-    whole, ax = table[table.state == "complete"].dropna(axis="columns", how="all"), ax or plt.gca()
+    whole, ax = table[table.state == "complete"].sort_values("value"), ax or plt.gca() # the best last, above the others
     names = _varied(whole)
     heights = np.stack([*(_along(whole[name]) for name in names), _along(whole.value)], 1)
     colours = plt.get_cmap("viridis")(heights[:, -1])
-    for row, colour in sorted(zip(heights.tolist(), colours.tolist())):
+    for row, colour in zip(heights, colours):
         ax.plot(row, color=colour, lw=1)
     ax.set(xticks=range(len(names) + 1), yticks=[0, 1], yticklabels=["least", "most"], ylim=(-.02, 1.02))
     ax.set_xticklabels([*names, "MRR"], rotation=20, ha="right")
@@ -474,14 +483,18 @@ def keep_best(
     table: pd.DataFrame, # from trials_table
     path: Path = TUNED, # the table to write
 ) -> bool: # were they better than those in use?
-    "Write the best settings for training on this synth, if they are better than the first trial's."
-    whole = table[table.state == "complete"]
-    best = whole.loc[whole.value.idxmax()]
+    "Write the best settings for training on this synth, if they are better than the first trial's; ValueError for a study of profile smoke, or where another network did it."
+    best = _best(table)
     if best.trial == 0:
         return False
     size = get_profile(best.profile, best.synth).encoder_size
+    if best.profile == "smoke":
+        raise ValueError("a study of profile smoke is too short to say what suits an encoder: keep nothing of it")
+    if differs := [name for name, value in network_in_use(best.encoder, size).items() if name in best and pd.notna(best[name]) and best[name] != value]:
+        raise ValueError(f"the best trial has another network ({', '.join(differs)}): change its entry in ENCODERS, and study its training then")
+    own = size_of(best.encoder, size).settings # no study varies the weight of single windows
     found = {name: f"{best[name]:.4g}" if isinstance(best[name], float) else str(best[name]) for name in _SETTINGS}
-    row = {"synth": best.synth, "encoder_size": size, "encoder": best.encoder, "windows": str(read_settings(best.encoder, size, best.synth).windows)} | found
+    row = {"synth": best.synth, "encoder_size": size, "encoder": best.encoder, "windows": str(own.windows if own else 0.0)} | found
     row |= {"study": _name(best), "rows": str(best.rows), "mrr_512": f"{best.value:.4f}", "hardware": best.hardware, "commit": best.commit}
     replace_rows(path, pd.DataFrame([row]), ["encoder_size", "encoder", "synth"], _TUNED, dtype=str, keep_default_na=False) # the others stay as they are written
     return True
@@ -501,8 +514,8 @@ def compare_best(
     seeds: tuple[int, ...] = (1, 2, 3),
 ) -> pd.DataFrame: # columns SEEDS_COLUMNS
     "The validation MRR of the settings in use and of the best trial, trained with other seeds."
-    whole, data, made = table[table.state == "complete"], load_data(config, pick_device(device)), provenance()
-    best, first = whole.loc[whole.value.idxmax()], settings_in_use(config)
+    best, first, made = _best(table), settings_in_use(config), provenance()
+    data = load_data(config, pick_device(device))
     compared = {"in use": first, "best": {name: best[name] for name in first}}
     rows = []
     for seed in tqdm(seeds, desc="seeds", disable=None):

@@ -173,7 +173,7 @@ class OperatorModules(nn.Module):
 
     def __init__(self):
         super().__init__()
-        times = (torch.tensor(MOMENTS_S)[:, None] + torch.tensor(_AROUND_S)).clamp(min=0).flatten()
+        times = (torch.tensor(self.moments_s)[:, None] + torch.tensor(_AROUND_S)).clamp(min=0).flatten()
         tables = dict(zip(("modulation", "feedback", "carriers"), algorithms()))
         tables |= {"columns": operator_columns()[1], "whole": global_columns(), "times_s": times, "tremolo": torch.tensor(_TREMOLO)}
         for name, table in tables.items():

@@ -432,12 +432,13 @@ def _takes(self: PluginRenderer, presets: np.ndarray, fresh: bool) -> list[np.nd
 
 # %% ../nbs/01_plugins.ipynb #51426f7e
 @cache
-def _shared(synth: str, table_sha256: str, sample_rate_hz: int) -> PluginRenderer: # one pool of workers for all who ask, until the table is edited
+def _shared(synth: str, sample_rate_hz: int, *now: str | int) -> PluginRenderer: # one pool of workers for all who ask, until table or file change
     return PluginRenderer(synth, sample_rate_hz)
 
 
 def _plugin_renderer(synth: str, sample_rate_hz: int) -> PluginRenderer:
-    return _shared(synth, get_synth(synth).table_hash, sample_rate_hz)
+    file = plugin_path(synth)
+    return _shared(synth, sample_rate_hz, get_synth(synth).table_hash, str(file), file.stat().st_mtime_ns)
 
 
 RENDERERS: dict[str, Callable[[int], Renderer]] = {"dexed": DexedRenderer} # synth -> renderer at a sample rate

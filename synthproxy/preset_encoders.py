@@ -192,8 +192,10 @@ def shares_of_clip(
     middles_s: tuple[float, ...], # seconds, increasing: when an encoder looks at the sound
     duration_s: float = 5.0, # of the clip
 ) -> Tensor: # (M,) that sum to 1
-    "The share of a clip that each moment stands for: what is nearer to it than to the others."
+    "The share of a clip that each moment stands for: what is nearer to it than to the others; ValueError for a moment outside the clip."
     middles = torch.tensor(middles_s)
+    if (middles < 0).any() or (middles > duration_s).any() or (middles.diff() <= 0).any():
+        raise ValueError(f"moments {tuple(middles_s)}: expected increasing ones within a clip of {duration_s} s")
     edges = torch.cat([torch.zeros(1), (middles[1:] + middles[:-1]) / 2, torch.tensor([duration_s])])
     return edges.diff() / duration_s
 

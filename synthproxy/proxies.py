@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .audio_models import AUDIO_MODELS
 from .functional import encode_mapped, is_mapped, is_transformed
 from .preset_encoders import ENCODERS, SIZES, build_encoder
 from .project import SHIPPED, available_cores, check_choice, data_folder, get_profile, json_field, read_json, write_json, write_whole
@@ -154,7 +155,8 @@ def checkpoint_folder(
 ) -> Path: # checkpoints/<encoder>, or checkpoints/<audio model>/<encoder>
     "Where a profile's checkpoint lies."
     folder, own = data_folder(synth, profile) / "checkpoints", get_profile(profile).audio_model
-    return folder / ("" if audio_model == own else audio_model) / check_choice(encoder, ENCODERS, "encoder")
+    other = "" if audio_model == own else check_choice(audio_model, ["", *AUDIO_MODELS], "audio model")
+    return folder / other / check_choice(encoder, ENCODERS, "encoder")
 
 
 def trained_encoders(
@@ -195,10 +197,13 @@ def _in_clone(synth: str) -> bool: # are there checkpoints in a clone at or abov
 
 
 def find_checkpoint(
-    name: str | Path, # a folder, or dexed, or dexed/hn_ptgru
+    name: str | Path, # a folder, or dexed, dexed/hn_ptgru, or dexed/mfcc40/hn_ptgru: of another audio model than the profile's
 ) -> Path: # of a checkpoint, not opened yet
     "The folder that a name stands for; FileNotFoundError where that does not ship with what is installed."
     synth, _, encoder = str(name).partition("/")
+    audio_model, _, other = encoder.partition("/")
+    if synth in list_synths() and audio_model in AUDIO_MODELS and other in ENCODERS and _in_clone(synth) and not (Path(name) / CONFIG).is_file():
+        return checkpoint_folder(synth, SHIPPED, other, audio_model)
     if synth not in list_synths() or encoder and (encoder not in ENCODERS or (Path(name) / CONFIG).is_file()):
         return Path(name).expanduser()
     if _in_clone(synth) or not PACKED.is_dir():

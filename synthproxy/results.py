@@ -63,6 +63,8 @@ def replace_rows(
     **reading: Any, # of pandas.read_csv
 ) -> pd.DataFrame: # as it now stands
     "Put rows into a table of results, in place of those with the same key; ValueError where it cannot be read, and it stays."
+    rows = rows.drop_duplicates(order or key, keep="last")
+
     def change(before: pd.DataFrame) -> pd.DataFrame:
         old = pd.MultiIndex.from_frame(before[key]).isin(pd.MultiIndex.from_frame(rows[key]))
         kept = [before[~old]] if (~old).any() else []

@@ -437,7 +437,7 @@ def search(
     if "retrieval" not in stages or renders < 1:
         raise ValueError(f"stages {stages} with {renders} renders: expected retrieval among them, and at least one render")
     renderer = renderer or get_renderer(proxy.synth.name, SAMPLE_RATE_HZ)
-    model = model or get_audio_model(proxy.config["audio_model"])
+    model = model or get_audio_model(proxy.config["audio_model"]).takes(SAMPLE_RATE_HZ)
     audition, generator = Audition(target, renderer, model, renders), np.random.default_rng(seed)
     shares = {"gradient": max(1, renders // 8), "evolution": renders - max(1, renders // 6) - max(1, renders // 8)}
     left = {stage: share if stage in stages else 0 for stage, share in shares.items()}

@@ -96,7 +96,7 @@ def best_sounds(
     most: int = 1000, # renders of CMA-ES
 ) -> dict[tuple[str, str, int], np.ndarray]: # (method, stage, renders) -> (P,) the best preset
     "What every method finds for one target."
-    renderer, model = get_renderer(proxy.synth.name, SAMPLE_RATE_HZ), get_audio_model(proxy.config["audio_model"])
+    renderer, model = get_renderer(proxy.synth.name, SAMPLE_RATE_HZ), get_audio_model(proxy.config["audio_model"]).takes(SAMPLE_RATE_HZ)
     found = {}
     for renders in RENDERS[:2]:
         audition = search(target, pool, proxy, renderer, model, renders)
@@ -124,7 +124,7 @@ def judge(
     proxy: SynthProxy,
 ) -> pd.DataFrame: # columns method, stage, renders, metric, value
     "All measures of what was found."
-    renderer, model = get_renderer(proxy.synth.name, SAMPLE_RATE_HZ), get_audio_model(proxy.config["audio_model"])
+    renderer, model = get_renderer(proxy.synth.name, SAMPLE_RATE_HZ), get_audio_model(proxy.config["audio_model"]).takes(SAMPLE_RATE_HZ)
     audio = renderer.render(np.stack(list(found.values())), target.note)
     table = measure_sounds(audio, np.repeat(target.audio[None], len(audio), 0), _MEASURES)
     table["mn04_l1"] = np.abs(model.embed(audio) - model.embed(target.audio[None])).mean(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .evaluation import COLUMNS, TEST_SPLITS, trained_on
+from .evaluation import COLUMNS, READING, TEST_SPLITS, trained_on
 from .metrics import chance_mrr
 from .preset_encoders import ENCODERS
 from .project import check_choice, check_parameters, get_profile, project_root
@@ -36,7 +36,7 @@ def read_results(
 ) -> pd.DataFrame: # rows of results/metrics.csv, in the order of ENCODERS
     "All results of a profile, with its audio model; FileNotFoundError where there are none."
     path = project_root() / "results" / "metrics.csv"
-    rows = read_table(path, COLUMNS)
+    rows = read_table(path, COLUMNS, **READING)
     rows = rows[(rows.profile == profile) & (rows.audio_model == get_profile(profile).audio_model)]
     if rows.empty:
         raise FileNotFoundError(f"no results of profile {profile} in {path}: run `make reproduce PROFILE={profile}` first")

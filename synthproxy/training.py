@@ -326,8 +326,9 @@ def windows_for(
     own = name == get_profile(profile, synth).audio_model
     if not own and not get_audio_model(name).has_windows:
         return None
-    windows = build_encoder(config.encoder, synth, 1, config.encoder_size).windows
-    return listen(train_set, windows, data_folder(synth, profile) / ("windows" if own else f"windows_{name}"), rows)
+    if not hasattr(network := build_encoder(config.encoder, synth, 1, config.encoder_size), "windows"):
+        raise ValueError(f"encoder {config.encoder} says nothing of single windows, and its settings give them the weight {config.windows}: expected 0")
+    return listen(train_set, network.windows, data_folder(synth, profile) / ("windows" if own else f"windows_{name}"), rows)
 
 
 def get_proxy(

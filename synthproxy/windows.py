@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from .audio_models import get_audio_model
@@ -23,7 +24,8 @@ from .project import available_cores
 # %% ../nbs/03_windows.ipynb #040688cf
 def _hear_rows(train_set: Dataset, windows: tuple[int, ...], bar: tqdm, first: int, last: int) -> dict[str, np.ndarray]:
     made = train_set.manifest["made_from"]
-    model = get_audio_model(made["audio_model"]["name"], made["device"])
+    device = made["device"] if made["device"] == "cpu" or torch.cuda.is_available() else "cpu" # a set may come from a machine with a GPU
+    model = get_audio_model(made["audio_model"]["name"], device)
     renderer, note = get_renderer(made["synth"], model.sample_rate_hz), Note(**made["note"])
 
     def hear(preset: np.ndarray) -> np.ndarray: # (P,) -> (1, W, D)

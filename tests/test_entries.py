@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from synthproxy.audio_models import AUDIO_MODELS, AudioModel, AudioModelEntry, _loaded
+from synthproxy.audio_models import AUDIO_MODELS, AudioModel, AudioModelEntry, _loaded, get_audio_model
 from synthproxy.datasets import Recipe, generate, get_dataset
 from synthproxy.embeddings import embed_dataset, get_embedded
-from synthproxy.evaluation import evaluate, evaluate_proxy, plot_mrr, results_table, save_report, update_metrics, write_card
+from synthproxy.evaluation import evaluate, evaluate_proxy, plot_mrr, results_table, save_report, shown_metrics, update_metrics, write_card
 from synthproxy.metrics import EMBEDDING_METRICS, RANK_METRICS, Metric, recall
 from synthproxy.notes import Note
 from synthproxy.plugins import PLUGINS, RENDERERS, get_renderer
@@ -87,6 +87,8 @@ def test_an_audio_model_is_one_entry(scratch, monkeypatch):
     assert np.array_equal(test.presets, other.presets) and other.manifest["made_from"]["audio_model"]["sample_rate_hz"] == 16_000
     audio = get_renderer("dexed", 16_000).render(test.presets[:2], Note())
     np.testing.assert_array_equal(other.embeddings[:2], _thirds(audio))
+    with pytest.raises(ValueError, match="thirds takes audio at 16,000 Hz, and here is audio at 32,000 Hz"):
+        get_audio_model("thirds").takes(32_000)
     reports = [evaluate("dexed", "smoke", audio_model=name) for name in ("", "thirds")]
     for report in reports:
         update_metrics(report)
@@ -96,18 +98,19 @@ def test_an_audio_model_is_one_entry(scratch, monkeypatch):
     assert write_card("mlp_oh", reports[1]) == checkpoint_folder("dexed", "smoke", "mlp_oh", "thirds") / "README.md"
     monkeypatch.setitem(AUDIO_MODELS, "thirds", AudioModelEntry(lambda name, device: pytest.fail("loaded"))) # what is there opens without the model
     _loaded.cache_clear()
-    assert get_embedded("dexed", "smoke", "test", "thirds").sha256 == other.sha256
+    assert get_embedded("dexed", "smoke", "test", "thirds").sha256 == embed_dataset(test, "thirds", "cuda").sha256 == other.sha256
     _loaded.cache_clear()
 
 
 def test_a_metric_is_one_entry(monkeypatch):
-    monkeypatch.setitem(RANK_METRICS, "recall_3", Metric(lambda ranks, candidates: recall(ranks, 3)))
+    monkeypatch.setitem(RANK_METRICS, "recall_3", Metric(lambda ranks, candidates: recall(ranks, 3), {"p2a": "R@3"}))
     monkeypatch.setitem(EMBEDDING_METRICS, "worst", Metric(lambda predicted, audio: float(np.abs(predicted - audio).max())))
     found = evaluate_proxy(SynthProxy.from_pretrained("dexed/mlp_oh"), get_dataset("dexed", "cpu", "handcrafted"))
     rows = found[found.metric == "recall_3"]
     assert sorted(zip(rows.direction, rows.group)) == [("a2p", "all"), ("p2a", "all"), ("p2a", "dx7"), ("p2a", "fb01"), ("p2a", "tx7")]
     worst, l1 = (found[found.metric == name].value.item() for name in ("worst", "l1"))
     assert found[found.metric == "worst"].direction.tolist() == ["both"] and worst > l1
+    assert shown_metrics()["recall_3", "p2a"] == "R@3" and ("worst", "both") not in shown_metrics()
 
 
 def test_a_synth_is_its_table_and_what_plays_it(scratch, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthproxy import evaluation
 from synthproxy.datasets import get_dataset
 from synthproxy.evaluation import COLUMNS, KEY, evaluate, evaluate_proxy, pick, results_table, save_report, trained_encoders, update_metrics
 from synthproxy.metrics import EMBEDDING_METRICS, RANK_METRICS, l1_distances, mrr, own_ranks
@@ -90,3 +91,15 @@ def test_embeddings_of_another_model_are_refused(tmp_path):
 def test_nothing_trained_says_what_to_run():
     with pytest.raises(FileNotFoundError, match="run `make reproduce SYNTH=dexed PROFILE=paper` first"):
         trained_encoders("dexed", "paper")
+
+
+def test_families_of_any_name(report, tmp_path):
+    "A family called all is not everything, and one called none is not nothing."
+    rows = evaluation._by_group(np.eye(6)[::-1], ["all_a.syx:0", "all.syx:1", "none.syx:0", "nan.syx:0", "_x.syx:0", "dx7_b.syx:3"])
+    names = {group for *_, group in rows}
+    assert "all" not in names and {"all_", "none", "nan", "dx7"} < names
+    odd = pd.concat([report[(report.group == "dx7")].assign(group=name) for name in names])
+    for _ in range(2):
+        update_metrics(pd.concat([report, odd]), tmp_path / "metrics.csv")
+    kept = pd.read_csv(tmp_path / "metrics.csv", keep_default_na=False)
+    assert names < set(kept.group) and not kept.duplicated(KEY).any()

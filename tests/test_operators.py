@@ -111,10 +111,14 @@ def test_a_forward_copies_nothing_to_the_device(synth):
 def test_moments_are_their_modules_own():
     "Ten of them recognise nothing: another instrument may have as many at other times."
     class Other(OperatorModules):
-        moments_s = tuple(range(10))
+        moments_s = tuple(i / 2 for i in range(10))
 
-    assert torch.equal(ModuleGraph(DEXED, 8, hidden=8, modules=Other()).weights, shares_of_clip(tuple(map(float, range(10)))))
+    other = ModuleGraph(DEXED, 8, hidden=8, modules=Other())
+    assert torch.equal(other.weights, shares_of_clip(Other.moments_s)) and torch.equal(other.modules_of.times_s[1::3], torch.tensor(Other.moments_s))
     assert torch.equal(ModuleGraph(DEXED, 8, hidden=8).weights, shares_of_clip(MOMENTS_S))
+    for wrong in ((0.0, 5.5), (-1.0, 2.0), (1.0, 1.0)):
+        with pytest.raises(ValueError, match="expected increasing ones within a clip of 5.0 s"):
+            shares_of_clip(wrong)
 
 
 @pytest.mark.parametrize("synth", ["amsynth", "faust_poly"])
