@@ -7,9 +7,8 @@ __all__ = ['SHARD_ROWS', 'derive', 'Embedded', 'embed_dataset', 'embedded_by', '
 
 # %% ../nbs/03_embeddings.ipynb #86ade13f
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -124,11 +123,19 @@ def embed_dataset(
     folder = _folder(dataset, audio_model)
     if audio_model == dataset.manifest["made_from"]["audio_model"]["name"]:
         return dataset
-    if audio_model in embedded_by(dataset) and all(_is_whole(folder, shard) for shard in read_manifest(folder)["shards"]):
+    if _is_there(dataset, audio_model) and all(_is_whole(folder, shard) for shard in read_manifest(folder)["shards"]):
         return open_embedded(dataset, audio_model) # nothing to make: by whatever device, engine or implementation it was made
     with tqdm(total=len(dataset), unit="row", desc=f"{dataset.folder.name}: {audio_model}", disable=None) as bar:
         made = derive(folder, _identity(dataset, audio_model, device), partial(_listen, dataset, audio_model, device, bar))
     return Embedded(dataset, made)
+
+
+def _is_there(dataset: Dataset, audio_model: str) -> bool: # whole, and of these very rows
+    try:
+        manifest = read_manifest(_folder(dataset, audio_model))
+    except (OSError, ValueError): # not there, or damaged
+        return False
+    return None not in manifest["shards"] and manifest["made_from"].get("of_sha256") == dataset.sha256
 
 
 def embedded_by(
@@ -136,15 +143,8 @@ def embedded_by(
 ) -> list[str]: # names of audio models; the set's own first
     "The audio models whose embeddings of a set, as it is now, are there."
     dataset = _own(dataset)
-
-    def others() -> Iterator[str]:
-        for name in AUDIO_MODELS:
-            with suppress(OSError, ValueError): # not there, or damaged
-                manifest = read_manifest(_folder(dataset, name))
-                if None not in manifest["shards"] and manifest["made_from"].get("of_sha256") == dataset.sha256:
-                    yield name
-
-    return [dataset.manifest["made_from"]["audio_model"]["name"], *others()]
+    own = dataset.manifest["made_from"]["audio_model"]["name"]
+    return [own, *(name for name in AUDIO_MODELS if name != own and _is_there(dataset, name))]
 
 
 def open_embedded(
@@ -174,4 +174,4 @@ def get_embedded(
     dataset = get_dataset(synth, profile, split)
     if not audio_model:
         return dataset
-    return open_embedded(dataset, audio_model) if audio_model in embedded_by(dataset) else embed_dataset(dataset, audio_model)
+    return open_embedded(dataset, audio_model) if _is_there(dataset, audio_model) else embed_dataset(dataset, audio_model)

@@ -15,7 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = { # extra -> what is imported of it, where 
     "render": ("auraloss", "dawdreamer", "dexed", "dotenv", "filelock", "mido", "pandas", "pebble", "pooch", "pyvirtualdisplay", "scipy", "soundfile", "swift_f0"),
     "plots": ("bokeh", "jinja2", "matplotlib", "seaborn", "sklearn", "umap"),
     "pipeline": ("ipykernel", "papermill", "tabulate"),
-    "hpo": ("optuna",),
+    "hpo": ("optuna", "psutil", "sqlalchemy"),
     "studies": ("cma",),
     "cluster": ("distributed", "upath"),
 }

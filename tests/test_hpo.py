@@ -1,6 +1,10 @@
-"""Studies: the same trials whether or not they were stopped, and the table that training reads."""
+"""Studies: the same trials whether or not they were stopped, none lost and none twice, and the table that training reads."""
+import errno
 import json
+import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -33,10 +37,10 @@ def outcome(study) -> pd.DataFrame: # what does not depend on the machine
     return hpo.trials_table(study, CONFIG).drop(columns=["seconds", "hardware", "commit"])
 
 
-def test_a_study_that_was_killed_and_resumed_has_the_same_trials(small, sets, tmp_path):
-    through = outcome(hpo.run_study(CONFIG, tmp_path / "through.db", TRIALS))
+def test_a_process_that_is_killed_loses_and_doubles_nothing(small, sets, tmp_path):
+    through = outcome(hpo.run_study(CONFIG, tmp_path / "through.journal", TRIALS))
     assert len(through) == TRIALS and through.trial.tolist() == list(range(TRIALS)) and through.value.between(0, 1).all()
-    mark, asleep, storage = tmp_path / "mark", tmp_path / "asleep", tmp_path / "killed.db"
+    mark, asleep, storage, shared = tmp_path / "mark", tmp_path / "asleep", tmp_path / "killed.journal", tmp_path / "shared.journal"
     code = (f"import time, pathlib, synthproxy.hpo as h; from synthproxy.datasets import Dataset\n"
             f"folders = {({split: str(s.folder) for split, s in sets.items()})!r}\n"
             f"h.get_dataset = lambda synth, profile, split: Dataset(folders[split])\n"
@@ -54,26 +58,82 @@ def test_a_study_that_was_killed_and_resumed_has_the_same_trials(small, sets, tm
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     while not asleep.is_file() and process.poll() is None: # a trial that has told a value, and neither ends nor is pruned
         time.sleep(.05)
+    shutil.copy(storage, shared)
+    joined = outcome(hpo.run_study(CONFIG, shared, TRIALS)) # while the other lives: its trial is left to it
+    assert joined.trial.is_unique and set(joined.trial) < set(range(TRIALS)) and len(joined) == TRIALS - 1
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+    assert outcome(hpo.run_study(CONFIG, shared, TRIALS)).trial.tolist() == list(range(TRIALS)) # and taken now
     resumed = hpo.run_study(CONFIG, storage, TRIALS)
     pd.testing.assert_frame_equal(outcome(resumed), through)
     assert [t.state.name for t in resumed.trials].count("FAIL") == 1 # the one that was killed: begun anew
 
 
+@pytest.mark.parametrize("where", ["study.journal", "sqlite:///study.db"])
+def test_a_trial_that_nobody_runs_is_begun_anew(small, tmp_path, monkeypatch, where):
+    monkeypatch.chdir(tmp_path)
+    study, curve, now = hpo.open_study(CONFIG, where), hpo.validation_curve, time.time()
+    for machine, heard in (("elsewhere", now), ("elsewhere", now - 2 * 86_400), (socket.gethostname(), now)): # alive as far as one knows, silent, and this very process
+        trial = study.ask(hpo.search_space(CONFIG))
+        trial.set_user_attr("runs_on", (machine, os.getpid()))
+        trial.set_user_attr("heard", heard)
+
+    def stopped(*given):
+        yield from [0.1]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hpo, "validation_curve", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        hpo.run_study(CONFIG, where, 4)
+    assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL", "FAIL", "FAIL", "WAITING", "WAITING"]
+    monkeypatch.setattr(hpo, "validation_curve", curve)
+    table = hpo.trials_table(hpo.run_study(CONFIG, where, 4), CONFIG)
+    assert table.trial.tolist() == [1, 2, 3]
+    spread = hpo.spread_point(1, hpo.search_space(CONFIG), CONFIG.seed)
+    assert table.batch_size[0] == spread["batch_size"] and table.learning_rate[0] == pytest.approx(spread["learning_rate"], rel=1e-5)
+
+
+def test_a_full_disk_loses_no_trial(small, tmp_path, monkeypatch):
+    storage, append, written = tmp_path / "study.journal", hpo.JournalFileBackend.append_logs, []
+    through = outcome(hpo.run_study(CONFIG, tmp_path / "through.journal", 3))
+    hpo.run_study(CONFIG, storage, 1)
+
+    def full(backend, logs):
+        written.append(logs)
+        if len(written) < 20:
+            return append(backend, logs)
+        with open(storage, "ab") as file:
+            file.write(b'{"op_code": 4, "wor') # what still had room
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(hpo.JournalFileBackend, "append_logs", full)
+    with pytest.raises(OSError, match="study.journal cannot be read or written .*No space left.* what is finished is kept, run the same again"):
+        hpo.run_study(CONFIG, storage, 3)
+    monkeypatch.setattr(hpo.JournalFileBackend, "append_logs", append)
+    pd.testing.assert_frame_equal(outcome(hpo.run_study(CONFIG, storage, 3)), through)
+
+
+def test_what_is_no_storage_is_named_and_left_as_it_is(small, tmp_path):
+    path = tmp_path / "study.db"
+    path.write_text("of something\nelse")
+    with pytest.raises(ValueError, match="study.db is no journal of a study; a database is named by its URL"):
+        hpo.run_study(CONFIG, path, 1)
+    assert path.read_text() == "of something\nelse"
+    with pytest.raises(OSError, match="cannot be read or written .*not a database"):
+        hpo.run_study(CONFIG, f"sqlite:///{path}", 1)
+
+
 def test_a_study_is_refused_where_it_differs(small, tmp_path):
-    hpo.open_study(CONFIG, tmp_path / "study.db")
+    hpo.open_study(CONFIG, tmp_path / "study.journal")
     with pytest.raises(ValueError, match="holds a study with another epochs; name another storage"):
-        hpo.open_study(hpo.replace(CONFIG, epochs=3), tmp_path / "study.db")
+        hpo.open_study(hpo.replace(CONFIG, epochs=3), tmp_path / "study.journal")
     for wrong in ({}, {"trials": -1}, {"trials": 2, "workers": 0}):
         with pytest.raises(ValueError, match="expected trials or minutes, and at least one worker"):
-            hpo.run_study(CONFIG, tmp_path / "study.db", **wrong)
-    with hpo.FileLock(tmp_path / "study.db.lock"), pytest.raises(ValueError, match="another process runs this study"):
-        hpo.run_study(CONFIG, tmp_path / "study.db", 1)
+            hpo.run_study(CONFIG, tmp_path / "study.journal", **wrong)
 
 
 def test_trials_are_kept_beside_those_of_other_studies(small, tmp_path):
-    study = hpo.run_study(CONFIG, tmp_path / "study.db", 2)
+    study = hpo.run_study(CONFIG, tmp_path / "study.journal", 2)
     table, path = hpo.trials_table(study, CONFIG), tmp_path / "hpo.csv"
     hpo.save_trials(table.assign(encoder="tfm", pool="mean"), path)
     hpo.save_trials(table.assign(value=0), path)
@@ -91,7 +151,7 @@ def test_a_trial_that_diverges_is_noted_and_the_study_goes_on(small, tmp_path, m
         yield from [0.1] if len(begun) == 2 else curve(params, config, data) # after one epoch its loss is no number
 
     monkeypatch.setattr(hpo, "validation_curve", some)
-    table = hpo.trials_table(hpo.run_study(CONFIG, tmp_path / "study.db", 3), CONFIG)
+    table = hpo.trials_table(hpo.run_study(CONFIG, tmp_path / "study.journal", 3), CONFIG)
     assert table.state.tolist() == ["complete", "diverged", "complete"] and table.value[1] == 0.1
     monkeypatch.setattr(hpo, "validation_curve", curve)
     again = hpo.compare_best(table, CONFIG, "cpu", (CONFIG.seed,)) # the same seed: the same numbers
@@ -116,7 +176,7 @@ def test_settings_are_a_studys_or_the_entrys(tmp_path):
         read_settings("tfm", "small", path=path)
     assert read_settings("opgraph", "small", "dexed", path) == read_settings("opgraph", "small", "dexed", tmp_path / "none.csv") == ENCODERS["opgraph"].small.settings
     trial = {"profile": "cpu", "synth": "dexed", "encoder": "opgraph", "state": "complete", "learning_rate": 1e-3, "batch_size": 64, "contrastive": .1,
-             "final_rate": 1e-5, "standardise": False, "warmup_epochs": .25, "space": "training", "rows": 96, "hardware": "here", "commit": "now"}
+             "final_rate": 1e-5, "standardise": False, "warmup_epochs": .25, "space": "training", "rows": 96, "epochs": 5, "seed": 0, "hardware": "here", "commit": "now"}
     study = pd.DataFrame([trial | {"trial": 0, "value": .2}, trial | {"trial": 1, "value": .3}])
     assert hpo.keep_best(study, path) and hpo.keep_best(study, tmp_path / "new.csv") # also for an encoder that had no row, and where there was no table
     found = Settings(64, 1e-3, .1, 0.0, False, 1e-5, .25)

@@ -8,22 +8,7 @@ import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
 
-from packaging.markers import default_environment
-from packaging.requirements import Requirement
-
-
-def required(requirements: list[str]) -> set[str]: # names of distributions
-    "What is required without extras, and what that requires."
-    found, left = set(), [Requirement(text) for text in requirements]
-    while left:
-        wanted = left.pop()
-        if wanted.marker and not wanted.marker.evaluate(default_environment() | {"extra": ""}):
-            continue
-        name = re.sub(r"[-_.]+", "-", wanted.name).lower()
-        if name not in found:
-            found.add(name)
-            left += [Requirement(text) for text in distribution(name).requires or []]
-    return found
+from requirements import brought
 
 
 def link(name: str, folder: Path) -> None:
@@ -40,7 +25,7 @@ def main(wheel: str, folder: str) -> None:
     with zipfile.ZipFile(wheel) as file:
         file.extractall(target)
     metadata = next(target.glob("*.dist-info/METADATA")).read_text()
-    for name in sorted(required(re.findall(r"^Requires-Dist: (.+)$", metadata, re.M))):
+    for name in sorted(brought(re.findall(r"^Requires-Dist: (.+)$", metadata, re.M))):
         link(name, target)
 
 

@@ -7,28 +7,12 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pandas as pd
-from packaging.markers import default_environment
-from packaging.requirements import Requirement
+from requirements import brought
 
 from synthproxy.project import provenance
 
 ROOT = Path(__file__).parent.parent
 EXTRAS = ("render", "plots", "pipeline", "hpo", "studies", "cluster", "docs", "dev")
-
-
-def brought(wanted: list[tuple[str, str]]) -> set[str]: # (distribution, its extra) -> distributions
-    "What requirements bring, and what that brings."
-    found, left = set(), list(wanted)
-    while left:
-        name, extra = left.pop()
-        if (name, extra) in found:
-            continue
-        found.add((name, extra))
-        for text in distribution(name).requires or []:
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate(default_environment() | {"extra": extra}):
-                left += [(requirement.name.lower().replace("_", "-"), part) for part in ("", *requirement.extras)]
-    return {name for name, _ in found}
 
 
 def megabytes(names: set[str]) -> float:
@@ -39,15 +23,15 @@ def megabytes(names: set[str]) -> float:
 
 def main() -> None:
     "Measure and write."
-    core, rows = brought([("synthproxy", "")]) - {"synthproxy"}, []
+    core, rows = brought(["synthproxy"]), []
     for extra in ("", *EXTRAS):
         try:
-            names = brought([("synthproxy", "")]) - {"synthproxy"} if not extra else brought([("synthproxy", extra)]) - core - {"synthproxy"}
+            names = brought([f"synthproxy[{extra}]"]) - core if extra else core - {"synthproxy"}
         except PackageNotFoundError as error:
             sys.exit(f"{extra}: {error} is not installed; `make setup` and `make docs` install everything")
         rows.append((extra or "core", len(names), round(megabytes(names), 1)))
         if not extra:
-            rows.append(("torch, of the core", len(brought([("torch", "")])), round(megabytes({"torch"}), 1)))
+            rows.append(("torch, of the core", len(brought(["torch"])), round(megabytes({"torch"}), 1)))
     made = provenance()
     table = pd.DataFrame(rows, columns=["part", "packages", "mb"]).assign(hardware=made["hardware"], commit=made["commit"])
     table.to_csv(ROOT / "results" / "installation.csv", index=False, lineterminator="\n")
