@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'SEEDS_COLUMNS', 'StudyConfig', 'study_config', 'network_in_use', 'settings_in_use', 'search_space',
-           'settings_of', 'StudyData', 'load_data', 'validation_curve', 'place', 'spread_point', 'index_of',
+           'settings_of', 'StudyData', 'load_data', 'trained', 'validation_curve', 'place', 'spread_point', 'index_of',
            'StudySampler', 'begin_anew', 'next_trial', 'run_trial', 'open_storage', 'open_study', 'work', 'run_study',
            'trials_table', 'plot_history', 'importances', 'plot_importance', 'plot_slices', 'plot_parallel',
            'save_trials', 'keep_best', 'compare_best', 'read_seeds', 'read_trials']
@@ -180,11 +180,11 @@ def load_data(
     return StudyData(presets, embeddings, validation, heard, heard_validation, windows)
 
 # %% ../nbs/08_hpo.ipynb #fc7fe9c1
-def validation_curve(
+def trained(
     params: dict[str, int | float | bool | str], # of a trial
     config: StudyConfig,
     data: StudyData,
-) -> Iterator[float]: # validation MRR after each epoch; it ends early where the loss is no number
+) -> Iterator[SynthProxy]: # the same proxy after each epoch; it ends early where the loss is no number
     "Train as a trial says."
     train, network = settings_of(params, config)
     dims, device = data.embeddings.shape[1], data.embeddings.device
@@ -197,6 +197,16 @@ def validation_curve(
         given = (data.presets, data.embeddings, train, epoch, device, data.heard, data.windows)
         if not math.isfinite(train_epoch(proxy, optimiser, *given)):
             return
+        yield proxy
+
+
+def validation_curve(
+    params: dict[str, int | float | bool | str], # of a trial
+    config: StudyConfig,
+    data: StudyData,
+) -> Iterator[float]: # validation MRR after each epoch
+    "How well a trial's proxy finds sounds that it has not seen."
+    for proxy in trained(params, config, data):
         predicted = proxy.embed(data.validation.presets, heard=data.heard_validation)
         yield mrr_512(predicted, data.validation.embeddings)
 
@@ -448,8 +458,7 @@ def trials_table(
         row = {name: getattr(config, name) for name in _STUDY}
         row |= {"trial": index, "state": "diverged" if trial.user_attrs.get("diverged") else trial.state.name.lower()}
         row |= {"value": round(max(trial.intermediate_values.values(), default=math.nan), 6)}
-        row |= {k: float(f"{v:.6g}") if type(v) is float else v for k, v in sorted(trial.params.items())}
-        found.append(row | {name: trial.user_attrs[name] for name in _MADE})
+        found.append(row | dict(sorted(trial.params.items())) | {name: trial.user_attrs[name] for name in _MADE})
     return pd.DataFrame(found)
 
 
@@ -608,8 +617,8 @@ def compare_best(
     device: str = "auto", # one of DEVICES
     seeds: tuple[int, ...] = (1, 2, 3),
 ) -> pd.DataFrame: # columns SEEDS_COLUMNS
-    "The validation MRR of the settings in use and of the best trial, trained with other seeds."
-    best, first, made = _best(table), settings_in_use(config), provenance()
+    "The validation MRR of the settings in use and of the best other trial, trained with other seeds."
+    best, first, made = _best(table[table.trial > 0]), settings_in_use(config), provenance()
     data = load_data(config, pick_device(device))
     compared = {"in use": first, "best": {name: best[name] for name in first}}
     rows = []
