@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'SEEDS_COLUMNS', 'StudyConfig', 'study_config', 'network_in_use', 'settings_in_use', 'search_space',
-           'settings_of', 'StudyData', 'load_data', 'trained', 'validation_curve', 'place', 'spread_point', 'index_of',
-           'StudySampler', 'begin_anew', 'next_trial', 'run_trial', 'open_storage', 'open_study', 'work', 'run_study',
-           'trials_table', 'plot_history', 'importances', 'plot_importance', 'plot_slices', 'plot_parallel',
-           'save_trials', 'keep_best', 'compare_best', 'read_seeds', 'read_trials']
+           'settings_of', 'StudyData', 'load_data', 'trained', 'validation_mrr', 'validation_curve', 'place',
+           'spread_point', 'index_of', 'StudySampler', 'fail', 'queue_again', 'next_trial', 'run_trial', 'open_storage',
+           'open_study', 'work', 'threads_each', 'in_processes', 'run_study', 'trials_table', 'plot_history',
+           'importances', 'plot_importance', 'plot_slices', 'plot_parallel', 'save_trials', 'keep_best', 'compare_best',
+           'read_seeds', 'read_trials']
 
 # %% ../nbs/08_hpo.ipynb #9c0abe51
 import errno
@@ -17,8 +18,10 @@ import multiprocessing
 import os
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -200,15 +203,22 @@ def trained(
         yield proxy
 
 
+def validation_mrr(
+    proxy: SynthProxy,
+    data: StudyData,
+) -> float: # MRR@512
+    "How well a proxy finds sounds that it has not seen."
+    return mrr_512(proxy.embed(data.validation.presets, heard=data.heard_validation), data.validation.embeddings)
+
+
 def validation_curve(
     params: dict[str, int | float | bool | str], # of a trial
     config: StudyConfig,
     data: StudyData,
 ) -> Iterator[float]: # validation MRR after each epoch
-    "How well a trial's proxy finds sounds that it has not seen."
+    "What a trial is judged by."
     for proxy in trained(params, config, data):
-        predicted = proxy.embed(data.validation.presets, heard=data.heard_validation)
-        yield mrr_512(predicted, data.validation.embeddings)
+        yield validation_mrr(proxy, data)
 
 # %% ../nbs/08_hpo.ipynb #0b5000b1
 def place(
@@ -255,15 +265,15 @@ class StudySampler(BaseSampler):
         if index < self.config.spread:
             return spread_point(index, self.space, self.config.seed) if index else settings_in_use(self.config)
         estimator = TPESampler(n_startup_trials=0, multivariate=True, seed=self.config.seed + index)
-        return estimator.sample_relative(study, trial, estimator.infer_relative_search_space(study, trial))
+        return estimator.sample_relative(study, trial, {name: what for name, what in self.space.items() if not what.single()})
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> int | float | bool | str:
-        "What no trial before it says anything about."
-        estimator = TPESampler(n_startup_trials=0, seed=self.config.seed + trial.number)
-        return estimator.sample_independent(study, trial, name, distribution)
+        raise ValueError(f"{name} is outside of what this study may try: {distribution}")
 
 # %% ../nbs/08_hpo.ipynb #fcabbad9
-_SILENT_S = 86_400 # after which a trial of another machine counts as abandoned
+_SILENT_S = 86_400 # after which a trial counts as abandoned, on whatever machine
+_UNSIGNED_S = 60 # the same for one that was begun and not signed
+_ATTEMPTS = 3 # of a trial that fails
 
 
 def _finished(study: optuna.Study, also: tuple = ()) -> list[FrozenTrial]: # without those that were killed
@@ -271,33 +281,66 @@ def _finished(study: optuna.Study, also: tuple = ()) -> list[FrozenTrial]: # wit
 
 
 def _abandoned(trial: FrozenTrial) -> bool: # asked where no trial of this process runs
-    machine, process = trial.user_attrs.get("runs_on", ("", 0))
+    if "runs_on" not in trial.user_attrs:
+        return time.time() - trial.datetime_start.timestamp() > _UNSIGNED_S
+    (machine, process), heard = trial.user_attrs["runs_on"], trial.user_attrs["heard"]
     if machine == socket.gethostname():
-        return process == os.getpid() or not psutil.pid_exists(process)
-    return time.time() - trial.user_attrs.get("heard", trial.datetime_start.timestamp()) > _SILENT_S
+        try:
+            if process == os.getpid() or psutil.Process(process).create_time() > heard: # the number was given again
+                return True
+        except psutil.NoSuchProcess:
+            return True
+    return time.time() - heard > _SILENT_S
 
 
-def begin_anew(
+def fail(
     study: optuna.Study,
     number: int, # of a trial, as the storage counts
 ) -> None:
-    "Fail a trial that nobody runs any longer, and queue it again; nothing where another process has done so."
-    trials = study.get_trials(deepcopy=False)
-    try:
+    "Say that nobody runs a trial any longer; nothing where it is finished."
+    with suppress(UpdateFinishedTrialError, ValueError):
         study.tell(number, state=TrialState.FAIL)
-    except (UpdateFinishedTrialError, ValueError): # it is finished
-        return
-    study.enqueue_trial(trials[number].params, {"anew": index_of(trials, number)})
+
+
+def queue_again(
+    study: optuna.Study,
+) -> None:
+    "Fail what is abandoned, and queue each index that only failed trials have."
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _abandoned(trial):
+            fail(study, trial.number)
+    trials, by_index = study.get_trials(deepcopy=False), defaultdict(list)
+    for trial in trials:
+        by_index[index_of(trials, trial.number)].append(trial)
+    for index, same in by_index.items():
+        if len(same) < _ATTEMPTS and all(trial.state == TrialState.FAIL for trial in same):
+            study.enqueue_trial(same[-1].params, {"anew": index})
+
+# %% ../nbs/08_hpo.ipynb #2dc80593
+def _is_one_too_many(study: optuna.Study, number: int, most: int) -> bool: # begun by two at the same time
+    trials = study.get_trials(deepcopy=False)
+    before = [trial for trial in trials[:number] if trial.state not in (TrialState.FAIL, TrialState.WAITING)]
+    return index_of(trials, number) in [index_of(trials, trial.number) for trial in before] or 0 < most <= len(before)
 
 
 def next_trial(
     study: optuna.Study,
     config: StudyConfig,
-) -> optuna.Trial: # with its parameters, signed
+    most: int = 0, # trials of the whole study; 0: no limit
+) -> optuna.Trial | None: # with its parameters, signed; None where there are enough
     "Begin a trial: one that waits, or a new one."
-    trial = study.ask(search_space(config))
-    trial.set_user_attr("runs_on", (socket.gethostname(), os.getpid()))
-    return trial
+    queue_again(study)
+    while not 0 < most <= len(_finished(study, (TrialState.RUNNING,))):
+        trial = study.ask()
+        trial.set_user_attr("heard", time.time())
+        trial.set_user_attr("runs_on", (socket.gethostname(), os.getpid()))
+        if _is_one_too_many(study, trial.number, most):
+            fail(study, trial.number)
+            continue
+        for name, what in search_space(config).items():
+            trial.suggest_categorical(name, what.choices) if isinstance(what, CategoricalDistribution) else trial.suggest_float(name, what.low, what.high, log=what.log)
+        return trial
+    return None
 
 # %% ../nbs/08_hpo.ipynb #a1a7dd9c
 def run_trial(
@@ -323,6 +366,9 @@ def run_trial(
     study.tell(trial, best if whole else None, TrialState.COMPLETE if whole else TrialState.PRUNED)
 
 # %% ../nbs/08_hpo.ipynb #ccbc67e5
+_LINE = b'{"op_code":' # begins each line of a journal
+
+
 class _WholeLines(JournalFileSymlinkLock):
     "The journal's lock; whoever takes it drops the half line that a full disk has left there."
 
@@ -331,13 +377,16 @@ class _WholeLines(JournalFileSymlinkLock):
         self.journal = journal
 
     def acquire(self) -> bool:
-        taken, size = super().acquire(), self.journal.stat().st_size
-        with open(self.journal, "rb") as file:
-            file.seek(max(size - 1, 0))
-            if size and file.read() != b"\n":
-                file.seek(0)
-                os.truncate(self.journal, file.read().rfind(b"\n") + 1)
-        return taken
+        super().acquire()
+        try:
+            with open(self.journal, "rb+") as file:
+                lines = file.read()
+                if not lines.endswith(b"\n"):
+                    file.truncate(lines.rfind(b"\n") + 1)
+        except BaseException:
+            self.release()
+            raise
+        return True
 
 
 def open_storage(
@@ -345,12 +394,13 @@ def open_storage(
 ) -> optuna.storages.BaseStorage:
     "Where a study lies; ValueError for a file that is no journal."
     if "://" in str(storage):
-        return optuna.storages.RDBStorage(str(storage))
+        waits = {"connect_args": {"timeout": 60}} if str(storage).startswith("sqlite") else {} # seconds, for other processes
+        return optuna.storages.RDBStorage(str(storage), engine_kwargs=waits)
     path = Path(storage).expanduser().resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab+") as file:
         file.seek(0)
-        if file.read(1) not in (b"", b"{"):
+        if not _LINE.startswith(file.read(len(_LINE))):
             raise ValueError(f"{path} is no journal of a study; a database is named by its URL (sqlite:///{path})")
     return optuna.storages.JournalStorage(JournalFileBackend(str(path), _WholeLines(path)))
 
@@ -376,6 +426,20 @@ def open_study(
     return study
 
 # %% ../nbs/08_hpo.ipynb #e6e2d858
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def _named(storage: str | Path) -> Iterator[None]: # errors of a storage say which it is
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _FULL: # it is no file of the study
+            raise
+        why = str(error.__cause__ or error).splitlines()[0]
+        raise OSError(f"{storage} cannot be read or written ({why}); what is finished is kept, run the same again to go on") from error
+
+
 def work(
     config: StudyConfig,
     storage: str | Path, # see open_storage
@@ -387,27 +451,42 @@ def work(
 ) -> None:
     "Run trials until there are enough, or the time is over."
     torch.set_num_threads(threads)
-    data, study = load_data(config, pick_device(device)), open_study(config, storage)
-    bar = tqdm(total=trials or None, desc=config.name, unit="trial", disable=None if watched else True)
-    while True:
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if _abandoned(trial):
-                begin_anew(study, trial.number)
-        if time.time() >= deadline or trials and len(_finished(study, (TrialState.RUNNING,))) >= trials:
-            return bar.close()
-        trial = next_trial(study, config)
-        try:
-            run_trial(study, trial, config, data)
-        except BaseException: # stopped by hand, or out of memory
-            begin_anew(study, trial.number)
-            raise
-        bar.update(len(_finished(study)) - bar.n)
-        bar.set_postfix(best=max((trial.value for trial in study.trials if trial.state == TrialState.COMPLETE), default=math.nan))
+    data = load_data(config, pick_device(device))
+    with _named(storage), tqdm(total=trials or None, desc=config.name, unit="trial", disable=None if watched else True) as bar:
+        study = open_study(config, storage)
+        while time.time() < deadline and (trial := next_trial(study, config, trials)):
+            try:
+                run_trial(study, trial, config, data)
+            except UpdateFinishedTrialError: # it was silent for so long that another process has taken it
+                continue
+            except BaseException: # stopped by hand, or out of memory
+                fail(study, trial.number)
+                queue_again(study)
+                raise
+            bar.update(len(_finished(study)) - bar.n)
+            bar.set_postfix(best=max((trial.value for trial in study.trials if trial.state == TrialState.COMPLETE), default=math.nan))
+
+# %% ../nbs/08_hpo.ipynb #9cb80c2c
+def threads_each(
+    workers: int, # processes at a time
+) -> int:
+    "The threads of each of several processes."
+    return max(1, int(os.environ.get("OMP_NUM_THREADS") or available_cores()) // workers)
+
+
+def in_processes(
+    module: str, # of the package
+    name: str, # of its function: a notebook's own cannot be sent to another process
+    calls: list[tuple], # the arguments of each, a study's configuration first
+    workers: int, # at a time
+) -> None:
+    "Call a function in other processes; the first error that one of them ends with is raised."
+    task, kind = getattr(import_module(f"synthproxy.{module}"), name), import_module("synthproxy.hpo").StudyConfig
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(task, kind(**asdict(config)), *given) for config, *given in calls]):
+            done.result()
 
 # %% ../nbs/08_hpo.ipynb #f9249f91
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 def run_study(
     config: StudyConfig,
     storage: str | Path, # see open_storage; a study is resumed, or joined
@@ -419,27 +498,14 @@ def run_study(
     "Run a study, go on with it, or help others with it; ValueError without a budget, OSError where the storage cannot be written: trials that are finished stay."
     if min(trials, minutes) < 0 or not (trials or minutes) or workers < 1:
         raise ValueError(f"{trials=}, {minutes=}, {workers=}: expected trials or minutes, and at least one worker")
-    threads = max(1, int(os.environ.get("OMP_NUM_THREADS") or available_cores()) // workers)
-    given = (config, storage, trials, time.time() + 60 * minutes if minutes else math.inf, device, threads)
-    try:
+    given = (config, storage, trials, time.time() + 60 * minutes if minutes else math.inf, device, threads_each(workers))
+    with _named(storage):
         study = open_study(config, storage)
-        _spread_work(given, workers)
-    except (StorageInternalError, SQLAlchemyError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in _FULL: # it is no file of the study
-            raise
-        why = str(error.__cause__ or error).splitlines()[0]
-        raise OSError(f"{storage} cannot be read or written ({why}); what is finished is kept, run the same again to go on") from error
-    return study
-
-
-def _spread_work(given: tuple, workers: int) -> None:
     if workers == 1:
-        return work(*given)
-    task = import_module("synthproxy.hpo").work # a notebook's own cannot be sent to another process
-    given = (import_module("synthproxy.hpo").StudyConfig(**asdict(given[0])), *given[1:])
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for done in [pool.submit(task, *given, watched=number == 0) for number in range(workers)]:
-            done.result()
+        work(*given)
+    else:
+        in_processes("hpo", "work", [(*given, number == 0) for number in range(workers)], workers)
+    return study
 
 # %% ../nbs/08_hpo.ipynb #703eabc8
 _STUDY = ["profile", "synth", "encoder", "space", "rows", "epochs", "seed"] # names a study
@@ -480,7 +546,8 @@ def plot_history(
     sns.scatterplot(table, x="trial", y="value", style="state", hue="state", **order, ax=ax)
     whole = table[table.state == "complete"]
     ax.step(whole.trial, whole.value.cummax(), where="post", color="k", lw=1, label="best so far")
-    ax.axhline(table.value.iloc[0], color="k", ls=":", lw=1, label="in use")
+    for value in table[table.trial == 0].value: # not there where another process runs it
+        ax.axhline(value, color="k", ls=":", lw=1, label="in use")
     ax.set(xlabel="trial", ylabel="validation MRR@512", ylim=(0, None))
     ax.legend(fontsize=7)
     return ax
@@ -595,6 +662,8 @@ def keep_best(
     best = _best(table)
     if best.trial == 0:
         return False
+    if not (table.trial == 0).any():
+        raise ValueError("the settings in use have not been tried: let the study go on")
     size = get_profile(best.profile, best.synth).encoder_size
     if best.profile == "smoke":
         raise ValueError("a study of profile smoke is too short to say what suits an encoder: keep nothing of it")

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -73,10 +74,11 @@ def test_a_process_that_is_killed_loses_and_doubles_nothing(small, sets, tmp_pat
 def test_a_trial_that_nobody_runs_is_begun_anew(small, tmp_path, monkeypatch, where):
     monkeypatch.chdir(tmp_path)
     study, curve, now = hpo.open_study(CONFIG, where), hpo.validation_curve, time.time()
-    for machine, heard in (("elsewhere", now), ("elsewhere", now - 2 * 86_400), (socket.gethostname(), now)): # alive as far as one knows, silent, and this very process
-        trial = study.ask(hpo.search_space(CONFIG))
-        trial.set_user_attr("runs_on", (machine, os.getpid()))
+    here, today = socket.gethostname(), now - 3_600
+    for machine, process, heard in (("elsewhere", 1, today), ("elsewhere", 1, now - 2 * 86_400), (here, os.getpid(), today), (here, os.getppid(), 0), (here, os.getppid(), now)):
+        trial = study.ask(hpo.search_space(CONFIG)) # alive as far as one knows, silent, this very process, one that had another's number, another
         trial.set_user_attr("heard", heard)
+        trial.set_user_attr("runs_on", (machine, process))
 
     def stopped(*given):
         yield from [0.1]
@@ -84,23 +86,56 @@ def test_a_trial_that_nobody_runs_is_begun_anew(small, tmp_path, monkeypatch, wh
 
     monkeypatch.setattr(hpo, "validation_curve", stopped)
     with pytest.raises(KeyboardInterrupt):
-        hpo.run_study(CONFIG, where, 4)
-    assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL", "FAIL", "FAIL", "WAITING", "WAITING"]
+        hpo.run_study(CONFIG, where, 6)
+    assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL", "FAIL", "FAIL", "RUNNING", "FAIL", "WAITING", "WAITING", "WAITING"]
     monkeypatch.setattr(hpo, "validation_curve", curve)
-    table = hpo.trials_table(hpo.run_study(CONFIG, where, 4), CONFIG)
+    table = hpo.trials_table(hpo.run_study(CONFIG, where, 5), CONFIG)
     assert table.trial.tolist() == [1, 2, 3]
     spread = hpo.spread_point(1, hpo.search_space(CONFIG), CONFIG.seed)
     assert table.loc[0, list(spread)].to_dict() == spread
+    with pytest.raises(ValueError, match="the settings in use have not been tried"): # they run elsewhere
+        hpo.keep_best(table.assign(profile="cpu"), tmp_path / "tuned.csv")
+    drawn = hpo.plot_history(table, plt.figure().gca()).lines
+    assert "in use" not in [line.get_label() for line in drawn]
 
 
-def test_a_full_disk_loses_no_trial(small, tmp_path, monkeypatch):
+def test_what_two_begin_at_once_is_run_once(small, tmp_path):
+    study = hpo.open_study(CONFIG, tmp_path / "study.journal")
+    first = hpo.next_trial(study, CONFIG, 1)
+    hpo.fail(study, first.number)
+    hpo.queue_again(study)
+    study.enqueue_trial(first.params, {"anew": 0}) # by another, who has not seen it
+    again = hpo.next_trial(study, CONFIG)
+    again.set_user_attr("runs_on", ("elsewhere", 1))
+    new = hpo.next_trial(study, CONFIG)
+    assert hpo.index_of(study.trials, new.number) == 1
+    assert [t.state.name for t in study.trials] == ["FAIL", "RUNNING", "FAIL", "RUNNING"]
+    assert hpo._is_one_too_many(study, study.ask().number, 2) and not hpo._is_one_too_many(study, study.ask().number, 9)
+
+
+def test_what_fails_again_and_again_is_left_alone(small, tmp_path, monkeypatch):
+    def broken(*given):
+        raise RuntimeError("out of memory")
+
+    curve, storage = hpo.validation_curve, tmp_path / "study.journal"
+    monkeypatch.setattr(hpo, "validation_curve", broken)
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            hpo.run_study(CONFIG, storage, 2)
+    monkeypatch.setattr(hpo, "validation_curve", curve)
+    assert hpo.trials_table(hpo.run_study(CONFIG, storage, 2), CONFIG).trial.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("lines", [2, 9, 20]) # that still have room: while a trial begins, while it says its parameters, while it runs
+def test_a_full_disk_loses_no_trial(small, tmp_path, monkeypatch, lines):
     storage, append, written = tmp_path / "study.journal", hpo.JournalFileBackend.append_logs, []
-    through = outcome(hpo.run_study(CONFIG, tmp_path / "through.journal", 3))
     hpo.run_study(CONFIG, storage, 1)
+    shutil.copy(storage, tmp_path / "through.journal")
+    through = outcome(hpo.run_study(CONFIG, tmp_path / "through.journal", 2))
 
     def full(backend, logs):
         written.append(logs)
-        if len(written) < 20:
+        if len(written) <= lines:
             return append(backend, logs)
         with open(storage, "ab") as file:
             file.write(b'{"op_code": 4, "wor') # what still had room
@@ -108,17 +143,18 @@ def test_a_full_disk_loses_no_trial(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(hpo.JournalFileBackend, "append_logs", full)
     with pytest.raises(OSError, match="study.journal cannot be read or written .*No space left.* what is finished is kept, run the same again"):
-        hpo.run_study(CONFIG, storage, 3)
+        hpo.run_study(CONFIG, storage, 2)
     monkeypatch.setattr(hpo.JournalFileBackend, "append_logs", append)
-    pd.testing.assert_frame_equal(outcome(hpo.run_study(CONFIG, storage, 3)), through)
+    pd.testing.assert_frame_equal(outcome(hpo.run_study(CONFIG, storage, 2)), through)
 
 
 def test_what_is_no_storage_is_named_and_left_as_it_is(small, tmp_path):
     path = tmp_path / "study.db"
-    path.write_text("of something\nelse")
-    with pytest.raises(ValueError, match="study.db is no journal of a study; a database is named by its URL"):
-        hpo.run_study(CONFIG, path, 1)
-    assert path.read_text() == "of something\nelse"
+    for content in ("of something\nelse", '{"a": "table"}'):
+        path.write_text(content)
+        with pytest.raises(ValueError, match="study.db is no journal of a study; a database is named by its URL"):
+            hpo.run_study(CONFIG, path, 1)
+        assert path.read_text() == content
     with pytest.raises(OSError, match="cannot be read or written .*not a database"):
         hpo.run_study(CONFIG, f"sqlite:///{path}", 1)
 
