@@ -25,6 +25,7 @@ NOT_RUN = {
     "papermill nbs/03_datasets.ipynb out.ipynb -p profile paper -p scheduler": "a night; a cluster of two is in test_clusters",
     "papermill nbs/03_datasets.ipynb out.ipynb -p profile paper -p folder": "a night, into a store; test_stores makes a smaller set in one",
     "papermill nbs/08_hpo.ipynb out.ipynb -p synth dexed -p encoder tfm": "minutes; CI runs it in profile smoke",
+    "papermill nbs/08_learning_curves.ipynb out.ipynb -p profile cpu": "minutes; CI runs it in profile smoke",
     "conda env create": "no conda in CI; the file names the same constraints",
     "make check-all": "half an hour; each change is checked by its parts, one of each kind",
     "make eval SYNTH=amsynth": "a part of make check-all; CI runs it for faust_poly",
