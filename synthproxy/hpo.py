@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'SEEDS_COLUMNS', 'StudyConfig', 'study_config', 'network_in_use', 'settings_in_use', 'search_space',
-           'settings_of', 'StudyData', 'load_data', 'trained', 'validation_mrr', 'validation_curve', 'place',
-           'spread_point', 'index_of', 'StudySampler', 'fail', 'queue_again', 'next_trial', 'run_trial', 'open_storage',
-           'open_study', 'work', 'threads_each', 'in_processes', 'run_study', 'trials_table', 'plot_history',
-           'importances', 'plot_importance', 'plot_slices', 'plot_parallel', 'save_trials', 'keep_best', 'compare_best',
-           'read_seeds', 'read_trials']
+           'settings_of', 'StudyData', 'training_set', 'load_data', 'trained', 'validation_mrr', 'validation_curve',
+           'place', 'spread_point', 'indices', 'StudySampler', 'fail', 'queue_again', 'next_trial', 'run_trial',
+           'open_storage', 'open_study', 'work', 'threads_each', 'in_processes', 'run_study', 'trials_table',
+           'plot_history', 'importances', 'plot_importance', 'plot_slices', 'plot_parallel', 'save_trials', 'keep_best',
+           'compare_best', 'read_seeds', 'read_trials']
 
 # %% ../nbs/08_hpo.ipynb #9c0abe51
 import errno
@@ -45,7 +45,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .audio_models import DEVICES, pick_device
-from .datasets import Dataset, get_dataset, manifest_hash
+from .datasets import Dataset, generate, get_dataset, manifest_hash, profile_recipe
 from .metrics import mrr_512
 from .preset_encoders import ENCODERS, size_of
 from .project import available_cores, check_choice, check_parameters, get_profile, project_root, provenance
@@ -165,19 +165,28 @@ def _bare(config: StudyConfig, dims: int) -> SynthProxy: # untrained
     return SynthProxy({"synth": config.synth, "encoder": config.encoder, "encoder_size": size, "dims": dims})
 
 
+def training_set(
+    config: StudyConfig,
+) -> Dataset: # of at least its rows
+    "The profile's; where that is too small, one of more rows, which begins with the same ones and is made beside it."
+    train_set = get_dataset(config.synth, config.profile, "train")
+    if len(train_set) >= config.rows:
+        return train_set
+    recipe = profile_recipe(config.synth, config.profile, "train")
+    return generate(replace(recipe, rows=config.rows), train_set.folder.with_name(f"train_{config.rows}"))
+
+
 def load_data(
     config: StudyConfig,
     device: torch.device,
 ) -> StudyData:
-    "Read the sets once; ValueError where there are fewer rows."
-    train_set, validation = (get_dataset(config.synth, config.profile, split) for split in ("train", "validation"))
-    if len(train_set) < config.rows:
-        raise ValueError(f"{train_set.folder} has {len(train_set):,} rows, the study wants {config.rows:,}")
+    "Read the sets once."
+    train_set, validation = training_set(config), get_dataset(config.synth, config.profile, "validation")
     both = (torch.from_numpy(train_set.read(name, 0, config.rows)) for name in ("presets", "embeddings"))
     presets, embeddings = (rows.to(device) for rows in both)
     proxy = _bare(config, embeddings.shape[1]).to(device)
     train = train_config(config.encoder, config.profile, synth=config.synth)
-    told = windows_for(train, config.synth, config.profile, train_set)
+    told = windows_for(train, config.synth, config.profile, get_dataset(config.synth, config.profile, "train"))
     heard, heard_validation = proxy.hear(presets), proxy.hear(torch.from_numpy(validation.presets))
     windows = torch.from_numpy(told.read("windows", 0, config.rows)) if told else None
     return StudyData(presets, embeddings, validation, heard, heard_validation, windows)
@@ -242,13 +251,15 @@ def spread_point(
     return {name: place(share, space[name]) for name, share in zip(sorted(space), shares)}
 
 # %% ../nbs/08_hpo.ipynb #acd17e51
-def index_of(
+def indices(
     trials: list[FrozenTrial], # of a study, in their order
-    number: int, # of one of them, as the storage counts
-) -> int:
-    "A trial's place in the study: one that was begun anew keeps the index that it had."
-    anew = trials[number].user_attrs.get("anew")
-    return anew if anew is not None else sum("anew" not in trial.user_attrs for trial in trials[:number])
+) -> list[int]: # of each
+    "The trials' places in the study: one that was begun anew keeps the index that it had."
+    found, new = [], 0
+    for trial in trials:
+        found.append(trial.user_attrs.get("anew", new))
+        new += "anew" not in trial.user_attrs
+    return found
 
 # %% ../nbs/08_hpo.ipynb #30994f80
 class StudySampler(BaseSampler):
@@ -261,7 +272,7 @@ class StudySampler(BaseSampler):
         return self.space
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, int | float | bool | str]:
-        index = index_of(study.get_trials(deepcopy=False), trial.number)
+        index = indices(study.get_trials(deepcopy=False))[trial.number]
         if index < self.config.spread:
             return spread_point(index, self.space, self.config.seed) if index else settings_in_use(self.config)
         estimator = TPESampler(n_startup_trials=0, multivariate=True, seed=self.config.seed + index)
@@ -273,7 +284,7 @@ class StudySampler(BaseSampler):
 # %% ../nbs/08_hpo.ipynb #fcabbad9
 _SILENT_S = 86_400 # after which a trial counts as abandoned, on whatever machine
 _UNSIGNED_S = 60 # the same for one that was begun and not signed
-_ATTEMPTS = 3 # of a trial that fails
+_ATTEMPTS = 3 # of a trial that ends with an error
 
 
 def _finished(study: optuna.Study, also: tuple = ()) -> list[FrozenTrial]: # without those that were killed
@@ -310,22 +321,24 @@ def queue_again(
         if _abandoned(trial):
             fail(study, trial.number)
     trials, by_index = study.get_trials(deepcopy=False), defaultdict(list)
-    for trial in trials:
-        by_index[index_of(trials, trial.number)].append(trial)
+    for index, trial in zip(indices(trials), trials):
+        by_index[index].append(trial)
     for index, same in by_index.items():
-        if len(same) < _ATTEMPTS and all(trial.state == TrialState.FAIL for trial in same):
-            study.enqueue_trial(same[-1].params, {"anew": index})
+        errors = sum("error" in trial.user_attrs for trial in same)
+        if errors < _ATTEMPTS and all(trial.state == TrialState.FAIL for trial in same):
+            given = [trial.params for trial in same if trial.params] or [{}] # a copy that was dropped has none
+            study.enqueue_trial(given[-1], {"anew": index})
 
 # %% ../nbs/08_hpo.ipynb #2dc80593
 def _is_one_too_many(study: optuna.Study, number: int, most: int) -> bool: # begun by two at the same time
     trials = study.get_trials(deepcopy=False)
-    before = [trial for trial in trials[:number] if trial.state not in (TrialState.FAIL, TrialState.WAITING)]
-    return index_of(trials, number) in [index_of(trials, trial.number) for trial in before] or 0 < most <= len(before)
+    *others, own = indices(trials[:number + 1])
+    before = [index for index, trial in zip(others, trials) if trial.state not in (TrialState.FAIL, TrialState.WAITING)]
+    return own in before or 0 < most <= len(before)
 
 
 def next_trial(
-    study: optuna.Study,
-    config: StudyConfig,
+    study: optuna.Study, # with a StudySampler
     most: int = 0, # trials of the whole study; 0: no limit
 ) -> optuna.Trial | None: # with its parameters, signed; None where there are enough
     "Begin a trial: one that waits, or a new one."
@@ -337,7 +350,7 @@ def next_trial(
         if _is_one_too_many(study, trial.number, most):
             fail(study, trial.number)
             continue
-        for name, what in search_space(config).items():
+        for name, what in study.sampler.space.items():
             trial.suggest_categorical(name, what.choices) if isinstance(what, CategoricalDistribution) else trial.suggest_float(name, what.low, what.high, log=what.log)
         return trial
     return None
@@ -414,7 +427,7 @@ def open_study(
     kept, pruner = open_storage(storage), optuna.pruners.MedianPruner(n_startup_trials=4)
     study = optuna.create_study(
         storage=kept, sampler=StudySampler(config), pruner=pruner, study_name=config.name, direction="maximize", load_if_exists=True)
-    folders = {split: get_dataset(config.synth, config.profile, split).folder for split in ("train", "validation")}
+    folders = {"train": training_set(config).folder, "validation": get_dataset(config.synth, config.profile, "validation").folder}
     sets = {split: manifest_hash(folder) for split, folder in folders.items()}
     about = asdict(config) | {"sets": sets, "space": {name: str(d) for name, d in sorted(search_space(config).items())}}
     known = study.user_attrs.get("about", about)
@@ -454,12 +467,14 @@ def work(
     data = load_data(config, pick_device(device))
     with _named(storage), tqdm(total=trials or None, desc=config.name, unit="trial", disable=None if watched else True) as bar:
         study = open_study(config, storage)
-        while time.time() < deadline and (trial := next_trial(study, config, trials)):
+        while time.time() < deadline and (trial := next_trial(study, trials)):
             try:
                 run_trial(study, trial, config, data)
             except UpdateFinishedTrialError: # it was silent for so long that another process has taken it
                 continue
-            except BaseException: # stopped by hand, or out of memory
+            except BaseException as error: # or stopped by hand
+                if isinstance(error, Exception):
+                    trial.set_user_attr("error", repr(error))
                 fail(study, trial.number)
                 queue_again(study)
                 raise
@@ -483,8 +498,13 @@ def in_processes(
     "Call a function in other processes; the first error that one of them ends with is raised."
     task, kind = getattr(import_module(f"synthproxy.{module}"), name), import_module("synthproxy.hpo").StudyConfig
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(task, kind(**asdict(config)), *given) for config, *given in calls]):
-            done.result()
+        begun = [pool.submit(task, kind(**asdict(config)), *given) for config, *given in calls]
+        try:
+            for done in as_completed(begun):
+                done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True) # what has not begun
+            raise
 
 # %% ../nbs/08_hpo.ipynb #f9249f91
 def run_study(
@@ -519,8 +539,8 @@ def trials_table(
 ) -> pd.DataFrame: # COLUMNS, the parameters, and seconds, hardware, commit
     "The finished trials of a study."
     found = []
-    everyone = study.get_trials(deepcopy=False)
-    for index, trial in sorted((index_of(everyone, trial.number), trial) for trial in _finished(study)):
+    everyone = indices(study.get_trials(deepcopy=False))
+    for index, trial in sorted((everyone[trial.number], trial) for trial in _finished(study)):
         row = {name: getattr(config, name) for name in _STUDY}
         row |= {"trial": index, "state": "diverged" if trial.user_attrs.get("diverged") else trial.state.name.lower()}
         row |= {"value": round(max(trial.intermediate_values.values(), default=math.nan), 6)}

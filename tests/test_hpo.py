@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -101,14 +102,14 @@ def test_a_trial_that_nobody_runs_is_begun_anew(small, tmp_path, monkeypatch, wh
 
 def test_what_two_begin_at_once_is_run_once(small, tmp_path):
     study = hpo.open_study(CONFIG, tmp_path / "study.journal")
-    first = hpo.next_trial(study, CONFIG, 1)
+    first = hpo.next_trial(study, 1)
     hpo.fail(study, first.number)
     hpo.queue_again(study)
     study.enqueue_trial(first.params, {"anew": 0}) # by another, who has not seen it
-    again = hpo.next_trial(study, CONFIG)
+    again = hpo.next_trial(study)
     again.set_user_attr("runs_on", ("elsewhere", 1))
-    new = hpo.next_trial(study, CONFIG)
-    assert hpo.index_of(study.trials, new.number) == 1
+    new = hpo.next_trial(study)
+    assert hpo.indices(study.trials)[new.number] == 1
     assert [t.state.name for t in study.trials] == ["FAIL", "RUNNING", "FAIL", "RUNNING"]
     assert hpo._is_one_too_many(study, study.ask().number, 2) and not hpo._is_one_too_many(study, study.ask().number, 9)
 
@@ -124,6 +125,15 @@ def test_what_fails_again_and_again_is_left_alone(small, tmp_path, monkeypatch):
             hpo.run_study(CONFIG, storage, 2)
     monkeypatch.setattr(hpo, "validation_curve", curve)
     assert hpo.trials_table(hpo.run_study(CONFIG, storage, 2), CONFIG).trial.tolist() == [1, 2]
+
+
+def test_what_is_stopped_again_and_again_is_begun_anew(small, tmp_path):
+    study = hpo.open_study(CONFIG, tmp_path / "study.journal")
+    for _ in range(4):
+        hpo.fail(study, hpo.next_trial(study).number)
+    study.tell(study.ask(), state=hpo.TrialState.FAIL) # a copy that was dropped: it has no parameters
+    last = hpo.next_trial(study)
+    assert hpo.indices(study.trials)[last.number] == 0 and last.params == hpo.settings_in_use(CONFIG)
 
 
 @pytest.mark.parametrize("lines", [2, 9, 20]) # that still have room: while a trial begins, while it says its parameters, while it runs
@@ -157,6 +167,14 @@ def test_what_is_no_storage_is_named_and_left_as_it_is(small, tmp_path):
         assert path.read_text() == content
     with pytest.raises(OSError, match="cannot be read or written .*not a database"):
         hpo.run_study(CONFIG, f"sqlite:///{path}", 1)
+
+
+def test_a_study_that_wants_more_rows_has_a_larger_set_made_that_begins_with_the_same(small, sets):
+    assert hpo.training_set(CONFIG) is sets["train"]
+    larger = hpo.training_set(hpo.replace(CONFIG, rows=128))
+    assert len(larger) == 128 and larger.folder.parent == sets["train"].folder.parent
+    np.testing.assert_array_equal(larger.read("presets", 0, 96), sets["train"].presets)
+    np.testing.assert_allclose(larger.read("embeddings", 0, 96), sets["train"].embeddings, atol=1e-5)
 
 
 def test_a_study_is_refused_where_it_differs(small, tmp_path):
