@@ -91,6 +91,7 @@ def basis(
 
 
 KEY = ["profile", "synth", "encoder", "basis", "rows", "epochs", "seed", "change"] # names a run; rows and epochs are those before the change
+_SEEN = 1_024 # of the presets that were trained on are looked at
 COLUMNS = [*KEY, "epoch", "steps", "seen", "unseen", "seconds", "weights", "hardware", "commit"]
 
 
@@ -102,8 +103,8 @@ def learning_curve(
     "Train once, and look at it after each epoch."
     run, params = planned(config, change)
     data, made = load_data(run, pick_device(device)), provenance()
-    count, steps = min(len(data.validation), run.rows), run.rows // params["batch_size"]
-    presets, audio, heard = data.presets[:count].cpu().numpy(), data.embeddings[:count].cpu().numpy(), None if data.heard is None else data.heard[:count]
+    steps, heard = run.rows // params["batch_size"], None if data.heard is None else data.heard[:_SEEN]
+    presets, audio = (rows[:_SEEN].cpu().numpy() for rows in (data.presets, data.embeddings))
     curve, spent, start = [], 0.0, time.perf_counter()
     for epoch, proxy in enumerate(trained(params, run, data), 1):
         spent += time.perf_counter() - start # of training alone
