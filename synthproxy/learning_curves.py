@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 import torch
+from matplotlib.lines import Line2D
 from torch import nn
 
 from .audio_models import DEVICES, pick_device
@@ -180,15 +181,16 @@ def plot_curves(
     curves: pd.DataFrame, # from read_curves
 ) -> plt.Figure:
     "MRR@512 against steps."
-    lengths, changes = list(curves.groupby(["rows", "epochs"])), sorted(curves.change.unique())
+    lengths, changes = list(curves.groupby(["rows", "epochs"])), last_epochs(curves).change.unique()
     colours = dict(zip(changes, sns.color_palette("husl", len(changes)) if len(changes) > 10 else sns.color_palette()))
     figure, axes = plt.subplots(1, len(lengths), figsize=(5 * len(lengths) + 1, 4), squeeze=False)
     for ((rows, epochs), part), ax in zip(lengths, axes[0]):
-        style = {"x": "steps", "hue": "change", "palette": colours, "units": "seed", "estimator": None, "ax": ax}
+        style = {"x": "steps", "hue": "change", "palette": colours, "units": "seed", "estimator": None, "legend": False, "ax": ax}
         sns.lineplot(part, y="unseen", **style)
-        sns.lineplot(part, y="seen", ls=":", legend=False, **style)
+        sns.lineplot(part, y="seen", ls=":", **style)
         ax.axhline(chance_mrr(512), color="grey", lw=1)
         ax.set(title=f"{rows:,} rows, {epochs} epochs", ylabel="MRR@512", yscale="log")
-        ax.legend(fontsize=7)
+    lines = [Line2D([], [], color=colour, label=change) for change, colour in colours.items()]
+    figure.legend(handles=lines, loc="center left", bbox_to_anchor=(1, .5), fontsize=8)
     figure.tight_layout()
     return figure

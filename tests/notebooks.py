@@ -1,11 +1,11 @@
 """Run every notebook from top to bottom, each once, two at a time, each in a process of its own that has an end, and count what passed.
 
 A notebook with parameters is run by papermill, with the command that the README shows or with its defaults, and what it left stays in
-build/notebooks for the tests to look at; where the pipeline has just run it with its defaults, that run counts. Any other is run by nbdev_test.
+build/notebooks for the tests to look at; where the pipeline has just run it, and no committed file depends on it, that run counts. Any other is run by nbdev_test.
 A run may change no committed file: their numbers are what the code computes.
 """
+import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TIMEOUT_S = 900 # of one notebook
+LATE = f"no end within {TIMEOUT_S} s"
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2 ** 31), "MALLOC_TRIM_THRESHOLD_": str(2 ** 32)} # glibc gives nothing back to the system: a tenth less time
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"} | KEEP_MEMORY
 ROOT = Path(__file__).parent.parent
 LEFT = ROOT / "build" / "notebooks" # executed notebooks
 COMMANDS = {command.split("/")[1].split(".")[0]: command for command in (
@@ -33,30 +35,55 @@ COMMANDS = {command.split("/")[1].split(".")[0]: command for command in (
     "papermill nbs/09_audio_models.ipynb out.ipynb",
     "papermill nbs/90_benchmarks.ipynb out.ipynb",
 )}
-BY_PIPELINE = {"03_datasets": "03_datasets_dexed", "04_training": "04_training_dexed_mlp_oh", "08_hpo": "08_hpo_dexed"} # steps of `make reproduce` with the defaults
+BY_PIPELINE = {"03_datasets": "03_datasets_dexed", "04_training": "04_training_dexed_mlp_oh", "06_map": "06_map_dexed", "08_hpo": "08_hpo_dexed"} # steps of `make reproduce`
 FIRST = ("05_eval", "03_datasets", "91_add_a_synth") # the longest, and what others wait for
 
 
-def words(name: str) -> list[str]: # the command that runs a notebook
-    if name not in COMMANDS:
-        return ["nbdev_test", "--path", f"nbs/{name}.ipynb", "--n_workers", "1", "--do_print"]
-    return [*COMMANDS[name].replace(" out.ipynb", f" {LEFT / name}.ipynb").split(), "--no-progress-bar", "--log-level", "ERROR"]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["nbdev.test", "torch", "pandas", "seaborn", "scipy.signal"]) # imported once, by the process that all others are forked from
 
 
 def run(name: str) -> tuple[bool, str]: # did it pass, and its output
     LEFT.mkdir(parents=True, exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if k != "IN_TEST"} | {"OMP_NUM_THREADS": "1"} | KEEP_MEMORY
-    with subprocess.Popen(words(name), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
+    return papermill(name) if name in COMMANDS else nbdev(name)
+
+
+def papermill(name: str) -> tuple[bool, str]:
+    left = LEFT / f"{name}.ipynb"
+    words = [*COMMANDS[name].replace(" out.ipynb", f" {left}").split(), "--no-progress-bar", "--log-level", "ERROR"]
+    environment = {k: v for k, v in os.environ.items() if k != "IN_TEST"} | ENVIRONMENT
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
         try:
             output, ended = process.communicate(timeout=TIMEOUT_S)[0], True
         except subprocess.TimeoutExpired: # it, or a process that it left
             os.killpg(process.pid, signal.SIGKILL)
-            output, ended = f"{process.communicate()[0]}\nno end within {TIMEOUT_S} s", False
-    left = LEFT / f"{name}.ipynb"
+            output, ended = f"{process.communicate()[0]}\n{LATE}", False
     if process.returncode and left.is_file(): # to look into, not to be taken for a run that passed
         left.rename(left.with_suffix(".failed.ipynb"))
-    completed = name in COMMANDS or re.search(rf"^- Completed .*{re.escape(name)}\.ipynb", output, re.M) # nbdev_test finds nothing quietly
-    return bool(ended and process.returncode == 0 and completed), output
+    return ended and process.returncode == 0, output
+
+
+def nbdev(name: str) -> tuple[bool, str]:
+    log = LEFT / f"{name}.log"
+    process = FORKS.Process(target=by_nbdev, args=(name, log))
+    process.start()
+    process.join(TIMEOUT_S)
+    if late := process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    return process.exitcode == 0, log.read_text() + (LATE if late else "")
+
+
+def by_nbdev(name: str, log: Path) -> None: # in a process of its own, as nbdev_test does it
+    from nbdev.config import get_config
+    from nbdev.test import test_nb
+
+    os.setsid()
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+    os.chdir(ROOT)
+    passed, _ = test_nb(ROOT / "nbs" / f"{name}.ipynb", get_config().tst_flags.split(), basepath=ROOT)
+    sys.exit(not passed)
 
 
 def is_current(left: Path) -> bool: # an executed notebook: is it younger than all code?
@@ -84,6 +111,8 @@ def changed() -> str: # files that differ from the commit
 
 
 def main() -> None:
+    os.environ.pop("IN_TEST", None)
+    os.environ.update(ENVIRONMENT)
     names = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb"))
     names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     before = changed()
