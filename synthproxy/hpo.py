@@ -7,8 +7,8 @@ __all__ = ['COLUMNS', 'SEEDS_COLUMNS', 'StudyConfig', 'study_config', 'network_i
            'settings_of', 'StudyData', 'training_set', 'load_data', 'trained', 'validation_mrr', 'validation_curve',
            'place', 'spread_point', 'indices', 'StudySampler', 'fail', 'queue_again', 'next_trial', 'run_trial',
            'open_storage', 'open_study', 'work', 'threads_each', 'in_processes', 'run_study', 'trials_table',
-           'plot_history', 'importances', 'plot_importance', 'plot_slices', 'plot_parallel', 'save_trials', 'keep_best',
-           'compare_best', 'read_seeds', 'read_trials']
+           'kept_trials', 'plot_history', 'importances', 'plot_importance', 'plot_slices', 'plot_parallel',
+           'save_trials', 'keep_best', 'compare_best', 'read_seeds', 'read_trials']
 
 # %% ../nbs/08_hpo.ipynb #9c0abe51
 import errno
@@ -485,7 +485,9 @@ def work(
 def threads_each(
     workers: int, # processes at a time
 ) -> int:
-    "The threads of each of several processes."
+    "The threads of each of several processes; ValueError for none."
+    if workers < 1:
+        raise ValueError(f"{workers=}: expected at least 1")
     return max(1, int(os.environ.get("OMP_NUM_THREADS") or available_cores()) // workers)
 
 
@@ -516,8 +518,8 @@ def run_study(
     device: str = "auto", # cpu, cuda or auto
 ) -> optuna.Study:
     "Run a study, go on with it, or help others with it; ValueError without a budget, OSError where the storage cannot be written: trials that are finished stay."
-    if min(trials, minutes) < 0 or not (trials or minutes) or workers < 1:
-        raise ValueError(f"{trials=}, {minutes=}, {workers=}: expected trials or minutes, and at least one worker")
+    if min(trials, minutes) < 0 or not (trials or minutes):
+        raise ValueError(f"{trials=}, {minutes=}: expected trials or minutes")
     given = (config, storage, trials, time.time() + 60 * minutes if minutes else math.inf, device, threads_each(workers))
     with _named(storage):
         study = open_study(config, storage)
@@ -546,6 +548,18 @@ def trials_table(
         row |= {"value": round(max(trial.intermediate_values.values(), default=math.nan), 6)}
         found.append(row | dict(sorted(trial.params.items())) | {name: trial.user_attrs[name] for name in _MADE})
     return pd.DataFrame(found)
+
+
+def kept_trials(
+    config: StudyConfig,
+    path: Path, # results/hpo.csv
+) -> pd.DataFrame: # as trials_table; empty where none are kept
+    "The trials of a study that were kept: they are there when its storage is gone."
+    now, whole = settings_in_use(config), read_table(path, [*COLUMNS, *_MADE])
+    own = whole[(whole[_STUDY] == pd.Series(asdict(config))[_STUDY]).all(axis="columns")]
+    kinds = {name: type(value) for name, value in now.items()}
+    own = own.reindex(columns=[*COLUMNS, *sorted(now), *_MADE]).dropna(subset=[*now]) # without those of another space
+    return own.astype(kinds).reset_index(drop=True)
 
 
 def _best(table: pd.DataFrame) -> pd.Series: # of the trials that ran to their end

@@ -12,6 +12,7 @@ import json
 import math
 import time
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -155,13 +156,12 @@ def keep_curves(
     device: str = "auto",
 ) -> None:
     "Measure the runs that are not kept yet; ValueError, before the first begins, where one cannot be."
-    if workers < 1:
-        raise ValueError(f"{workers=}: expected at least 1")
+    threads = threads_each(workers)
     for change in changes:
         planned(config, change)
     known = read_curves(config, path)
     known = set(known[(known.rows == config.rows) & (known.epochs == config.epochs) & (known.seed == config.seed)].change)
-    calls = [(config, change, path, device, threads_each(workers)) for change in dict.fromkeys(changes) if change not in known]
+    calls = [(config, change, path, device, threads) for change in dict.fromkeys(changes) if change not in known]
     if workers > 1:
         return in_processes("learning_curves", "keep_curve", calls, workers)
     for given in calls:
@@ -182,15 +182,16 @@ def plot_curves(
 ) -> plt.Figure:
     "MRR@512 against steps."
     lengths, changes = list(curves.groupby(["rows", "epochs"])), last_epochs(curves).change.unique()
-    colours = dict(zip(changes, sns.color_palette("husl", len(changes)) if len(changes) > 10 else sns.color_palette()))
-    figure, axes = plt.subplots(1, len(lengths), figsize=(5 * len(lengths) + 1, 4), squeeze=False)
-    for ((rows, epochs), part), ax in zip(lengths, axes[0]):
-        style = {"x": "steps", "hue": "change", "palette": colours, "units": "seed", "estimator": None, "legend": False, "ax": ax}
-        sns.lineplot(part, y="unseen", **style)
-        sns.lineplot(part, y="seen", ls=":", **style)
-        ax.axhline(chance_mrr(512), color="grey", lw=1)
-        ax.set(title=f"{rows:,} rows, {epochs} epochs", ylabel="MRR@512", yscale="log")
-    lines = [Line2D([], [], color=colour, label=change) for change, colour in colours.items()]
+    colours = dict(zip(changes, cycle(sns.color_palette())))
+    markers = dict(zip(changes, cycle("osD^v<>pXP*hd"))) # for there are more changes than colours one can tell apart
+    figure, axes = plt.subplots(len(lengths), 2, figsize=(11, 3.6 * len(lengths)), squeeze=False, sharey="row")
+    for ((rows, epochs), part), pair in zip(lengths, axes):
+        for name, ax in zip(("seen", "unseen"), pair):
+            sns.lineplot(part, x="steps", y=name, hue="change", palette=colours, style="change", markers=markers, dashes=False, markersize=5,
+                         units="seed", estimator=None, legend=False, ax=ax)
+            ax.axhline(chance_mrr(512), color="grey", lw=1)
+            ax.set(title=f"{name}: {rows:,} rows, {epochs} epochs", ylabel="MRR@512", yscale="log")
+    lines = [Line2D([], [], color=colour, marker=markers[change], markersize=5, label=change) for change, colour in colours.items()]
     figure.legend(handles=lines, loc="center left", bbox_to_anchor=(1, .5), fontsize=8)
     figure.tight_layout()
     return figure

@@ -29,7 +29,7 @@ def read_table(
     if not path.is_file():
         return pd.DataFrame(columns=columns)
     try:
-        table = pd.read_csv(path, **reading)
+        table = pd.read_csv(path, **{"float_precision": "round_trip"} | reading) # every digit as it was written
     except ValueError as error: # of bytes that are no text, and of no table
         raise ValueError(f"{path}: no readable table ({error}); {_NO_TABLE}") from None
     if lacking := [name for name in columns if name not in table]:

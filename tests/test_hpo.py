@@ -181,8 +181,8 @@ def test_a_study_is_refused_where_it_differs(small, tmp_path):
     hpo.open_study(CONFIG, tmp_path / "study.journal")
     with pytest.raises(ValueError, match="holds a study with another epochs; name another storage"):
         hpo.open_study(hpo.replace(CONFIG, epochs=3), tmp_path / "study.journal")
-    for wrong in ({}, {"trials": -1}, {"trials": 2, "workers": 0}):
-        with pytest.raises(ValueError, match="expected trials or minutes, and at least one worker"):
+    for wrong, why in (({}, "expected trials or minutes"), ({"trials": -1}, "expected trials or minutes"), ({"trials": 2, "workers": 0}, "workers=0: expected at least 1")):
+        with pytest.raises(ValueError, match=why):
             hpo.run_study(CONFIG, tmp_path / "study.journal", **wrong)
 
 
@@ -195,6 +195,8 @@ def test_trials_are_kept_beside_those_of_other_studies(small, tmp_path):
     whole = pd.read_csv(path)
     assert whole.groupby("encoder").size().to_dict() == {"hn_oh": 2, "tfm": 2} and whole.columns[-1] == "commit"
     assert whole[whole.encoder == "hn_oh"].value.tolist() == table.value.tolist()
+    pd.testing.assert_frame_equal(hpo.kept_trials(CONFIG, path), table) # to the last digit, and of the same kinds, beside another study's
+    assert hpo.kept_trials(hpo.replace(CONFIG, seed=9), path).empty and hpo.kept_trials(CONFIG, tmp_path / "none.csv").empty
 
 
 def test_a_trial_that_diverges_is_noted_and_the_study_goes_on(small, tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def test_a_run_that_is_kept_is_not_made_again(config, tmp_path, monkeypatch):
     table = curves.read_curves(config, path)
     ends = curves.last_epochs(table).set_index("change")
     assert ends.steps[asked[0]] == ends.steps[asked[1]] == 32 and set(ends.rows) == {512} # as many steps, on twice the rows
-    assert len(curves.plot_curves(table).axes) == 1
+    assert len(curves.plot_curves(table).axes) == 2 # seen and unseen
     assert curves.read_curves(hpo.replace(config, encoder="mlp_oh"), path).empty
     monkeypatch.setattr(curves, "settings_in_use", lambda config: in_use(config) | {"learning_rate": 1.0}) # changes of other settings are other runs
     in_use = hpo.settings_in_use
