@@ -34,6 +34,7 @@ import pandas as pd
 import psutil
 import seaborn as sns
 import torch
+from matplotlib.ticker import NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler, TPESampler
@@ -582,8 +583,8 @@ def plot_history(
     ax.step(whole.trial, whole.value.cummax(), where="post", color="k", lw=1, label="best so far")
     for value in table[table.trial == 0].value: # not there where another process runs it
         ax.axhline(value, color="k", ls=":", lw=1, label="in use")
-    ax.set(xlabel="trial", ylabel="validation MRR@512", ylim=(0, None))
-    ax.legend(fontsize=7)
+    ax.set(xlabel="trial", ylabel="validation MRR@512", ylim=(0, 1.4 * table.value.max()))
+    ax.legend(fontsize=7, loc="upper center", ncol=3)
     return ax
 
 
@@ -640,15 +641,20 @@ def plot_slices(
     "Validation MRR against each parameter that differs."
     whole = table[table.state == "complete"]
     names = _varied(whole) or ["trial"]
-    figure, axes = plt.subplots(1, len(names), figsize=(1.9 * len(names) + 1, 2.4), sharey=True, squeeze=False)
-    for name, ax in zip(names, axes[0]):
+    rows = math.ceil(len(names) / 6)
+    figure, axes = plt.subplots(rows, min(len(names), 6), figsize=(1.9 * min(len(names), 6) + 1, 2.4 * rows), sharey=True, squeeze=False)
+    for ax in axes.flat[len(names):]:
+        ax.remove()
+    for name, ax in zip(names, axes.flat):
         choices = [] if name in _RANGES or name == "trial" else sorted(whole[name].unique())
         x = np.searchsorted(choices, whole[name]) if choices else whole[name]
         ax.scatter(x, whole.value, c=whole.trial, cmap="Blues", vmin=-len(whole) / 2, s=18)
         ax.set(xlabel=name, xscale="log" if name in _RANGES and _RANGES[name].log else "linear")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         if choices:
             ax.set_xticks(range(len(choices)), [str(choice) for choice in choices])
-    axes[0, 0].set(ylabel="validation MRR@512")
+    for ax in axes[:, 0]:
+        ax.set(ylabel="validation MRR@512")
     figure.tight_layout()
     return figure
 
@@ -723,7 +729,7 @@ def compare_best(
     "The validation MRR of the settings in use and of the best other trial, trained with other seeds."
     best, first, made = _best(table[table.trial > 0]), settings_in_use(config), provenance()
     data = load_data(config, pick_device(device))
-    compared = {"in use": first, "best": {name: best[name] for name in first}}
+    compared = {"in use": first, "best": {name: type(now)(best[name]) for name, now in first.items()}} # torch wants no numbers of numpy
     rows = []
     for seed in tqdm(seeds, desc="seeds", disable=None):
         for name, params in compared.items():

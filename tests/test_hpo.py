@@ -212,6 +212,10 @@ def test_a_trial_that_diverges_is_noted_and_the_study_goes_on(small, tmp_path, m
     monkeypatch.setattr(hpo, "validation_curve", curve)
     again = hpo.compare_best(table, CONFIG, "cpu", (CONFIG.seed,)) # the same seed: the same numbers
     assert again.settings.tolist() == ["in use", "best"] and again.value.tolist() == table.value[[0, 2]].tolist()
+    given = []
+    monkeypatch.setattr(hpo, "validation_curve", lambda params, config, data: given.append(params) or [0.1])
+    hpo.compare_best(table, CONFIG, "cpu", (1,))
+    assert [{name: type(value) for name, value in params.items()} for params in given] == [{name: type(value) for name, value in hpo.settings_in_use(CONFIG).items()}] * 2
     assert len(hpo.plot_slices(table).axes) == len(hpo._varied(table[table.state == "complete"]))
     assert len(hpo.plot_parallel(table).lines) == 2
 
