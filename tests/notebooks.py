@@ -35,7 +35,7 @@ COMMANDS = {command.split("/")[1].split(".")[0]: command for command in (
     "papermill nbs/09_audio_models.ipynb out.ipynb",
     "papermill nbs/90_benchmarks.ipynb out.ipynb",
 )}
-BY_PIPELINE = {"03_datasets": "03_datasets_dexed", "04_training": "04_training_dexed_mlp_oh", "06_map": "06_map_dexed", "08_hpo": "08_hpo_dexed"} # steps of `make reproduce`
+BY_PIPELINE = {"03_datasets": "03_datasets_dexed", "04_training": "04_training_dexed_mlp_oh", "08_hpo": "08_hpo_dexed"} # steps of `make reproduce`
 FIRST = ("05_eval", "03_datasets", "91_add_a_synth") # the longest, and what others wait for
 
 

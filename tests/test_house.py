@@ -91,7 +91,7 @@ def test_wrong_parameters_are_one_clear_error(notebook, parameters, message, mon
 
 
 @pytest.mark.parametrize(("name", "holds"), [
-    ("05_eval", "hn_ptgru"), ("06_tables", "toprule"), ("06_umap", "trustworthiness"), ("06_candidates", "recall_10"),
+    ("05_eval", "hn_ptgru"), ("06_tables", "toprule"), ("06_umap", "trustworthiness"), ("06_map", "map_faust_poly.html"), ("06_candidates", "recall_10"),
     ("06_scaling", "contrastive"), ("07_search_study", "cma_es_seeded"), ("09_audio_models", "mn04_random")])
 def test_the_commands_word_for_word(name, holds):
     left = notebooks.LEFT / f"{name}.ipynb"
