@@ -176,7 +176,7 @@ def training_set(
     recipe = profile_recipe(config.synth, config.profile, "train")
     return generate(replace(recipe, rows=config.rows), train_set.folder.with_name(f"train_{config.rows}"))
 
-
+# %% ../nbs/08_hpo.ipynb #14c95a18
 def load_data(
     config: StudyConfig,
     device: torch.device,
@@ -212,7 +212,7 @@ def trained(
             return
         yield proxy
 
-
+# %% ../nbs/08_hpo.ipynb #a834999a
 def validation_mrr(
     proxy: SynthProxy,
     data: StudyData,
@@ -313,7 +313,7 @@ def fail(
     with suppress(UpdateFinishedTrialError, ValueError):
         study.tell(number, state=TrialState.FAIL)
 
-
+# %% ../nbs/08_hpo.ipynb #2e0e46bb
 def queue_again(
     study: optuna.Study,
 ) -> None:
@@ -337,7 +337,7 @@ def _is_one_too_many(study: optuna.Study, number: int, most: int) -> bool: # beg
     before = [index for index, trial in zip(others, trials) if trial.state not in (TrialState.FAIL, TrialState.WAITING)]
     return own in before or 0 < most <= len(before)
 
-
+# %% ../nbs/08_hpo.ipynb #a6241155
 def next_trial(
     study: optuna.Study, # with a StudySampler
     most: int = 0, # trials of the whole study; 0: no limit
@@ -418,7 +418,7 @@ def open_storage(
             raise ValueError(f"{path} is no journal of a study; a database is named by its URL (sqlite:///{path})")
     return optuna.storages.JournalStorage(JournalFileBackend(str(path), _WholeLines(path)))
 
-
+# %% ../nbs/08_hpo.ipynb #cd852769
 def open_study(
     config: StudyConfig,
     storage: str | Path, # see open_storage
@@ -550,7 +550,7 @@ def trials_table(
         found.append(row | dict(sorted(trial.params.items())) | {name: trial.user_attrs[name] for name in _MADE})
     return pd.DataFrame(found)
 
-
+# %% ../nbs/08_hpo.ipynb #6bca0f8a
 def kept_trials(
     config: StudyConfig,
     path: Path, # results/hpo.csv
@@ -597,7 +597,7 @@ def _seen(values: pd.Series) -> BaseDistribution: # what trials had
         return FloatDistribution(values.min(), values.max(), log=_RANGES[values.name].log)
     return CategoricalDistribution(sorted(values.unique().tolist()))
 
-
+# %% ../nbs/08_hpo.ipynb #8cdce33c
 def importances(
     table: pd.DataFrame, # from trials_table
 ) -> pd.Series: # parameter -> share of the variance that it explains, largest first; empty below 4 finished trials
@@ -634,7 +634,7 @@ def _along(values: pd.Series) -> np.ndarray: # (trials,) from 0 to 1: how far al
         x = np.searchsorted(sorted(values.unique()), values).astype(float)
     return (x - x.min()) / max(x.max() - x.min(), 1e-12)
 
-
+# %% ../nbs/08_hpo.ipynb #5c0b86ea
 def plot_slices(
     table: pd.DataFrame, # from trials_table
 ) -> plt.Figure:
@@ -658,7 +658,7 @@ def plot_slices(
     figure.tight_layout()
     return figure
 
-
+# %% ../nbs/08_hpo.ipynb #1d0614fe
 def plot_parallel(
     table: pd.DataFrame, # from trials_table
     ax: plt.Axes | None = None,
@@ -737,7 +737,7 @@ def compare_best(
             rows.append(asdict(config) | {"settings": name, "seed": seed, "value": round(value, 6), "hardware": made["hardware"], "commit": made["commit"]})
     return pd.DataFrame(rows)[SEEDS_COLUMNS]
 
-
+# %% ../nbs/08_hpo.ipynb #cacda2a0
 def read_seeds(
     path: Path, # results/hpo_seeds.csv
     profile: str, # name of a profile
