@@ -548,7 +548,7 @@ def trials_table(
         row |= {"trial": index, "state": "diverged" if trial.user_attrs.get("diverged") else trial.state.name.lower()}
         row |= {"value": round(max(trial.intermediate_values.values(), default=math.nan), 6)}
         found.append(row | dict(sorted(trial.params.items())) | {name: trial.user_attrs[name] for name in _MADE})
-    return pd.DataFrame(found)
+    return pd.DataFrame(found, columns=None if found else [*COLUMNS, *sorted(search_space(config)), *_MADE])
 
 # %% ../nbs/08_hpo.ipynb #6bca0f8a
 def kept_trials(
@@ -561,6 +561,12 @@ def kept_trials(
     kinds = {name: type(value) for name, value in now.items()}
     own = own.reindex(columns=[*COLUMNS, *sorted(now), *_MADE]).dropna(subset=[*now]) # without those of another space
     return own.astype(kinds).reset_index(drop=True)
+
+
+def _first(table: pd.DataFrame) -> pd.Series: # the settings that were in use
+    if not (table.trial == 0).any():
+        raise ValueError("the settings in use have not been tried: let the study go on")
+    return table[table.trial == 0].iloc[0]
 
 
 def _best(table: pd.DataFrame) -> pd.Series: # of the trials that ran to their end
@@ -583,7 +589,8 @@ def plot_history(
     ax.step(whole.trial, whole.value.cummax(), where="post", color="k", lw=1, label="best so far")
     for value in table[table.trial == 0].value: # not there where another process runs it
         ax.axhline(value, color="k", ls=":", lw=1, label="in use")
-    ax.set(xlabel="trial", ylabel="validation MRR@512", ylim=(0, 1.4 * table.value.max()))
+    ax.set(xlabel="trial", ylabel="validation MRR@512", ylim=(0, None))
+    ax.margins(y=.3) # room for the legend
     ax.legend(fontsize=7, loc="upper center", ncol=3)
     return ax
 
@@ -649,8 +656,11 @@ def plot_slices(
         choices = [] if name in _RANGES or name == "trial" else sorted(whole[name].unique())
         x = np.searchsorted(choices, whole[name]) if choices else whole[name]
         ax.scatter(x, whole.value, c=whole.trial, cmap="Blues", vmin=-len(whole) / 2, s=18)
-        ax.set(xlabel=name, xscale="log" if name in _RANGES and _RANGES[name].log else "linear")
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        log = name in _RANGES and _RANGES[name].log
+        ax.set(xlabel=name, xscale="log" if log else "linear")
+        if log: # its ends, for it may lie within a decade
+            ax.set_xticks([x.min(), x.max()], [f"{end:.1g}" for end in (x.min(), x.max())])
+            ax.xaxis.set_minor_formatter(NullFormatter())
         if choices:
             ax.set_xticks(range(len(choices)), [str(choice) for choice in choices])
     for ax in axes[:, 0]:
@@ -660,7 +670,7 @@ def plot_slices(
 
 # %% ../nbs/08_hpo.ipynb #1d0614fe
 def plot_parallel(
-    table: pd.DataFrame, # from trials_table
+    table: pd.DataFrame, # from trials_table, with a trial that ran to its end
     ax: plt.Axes | None = None,
 ) -> plt.Axes:
     "Each finished trial as a line through its parameters, coloured by its validation MRR."
@@ -678,15 +688,18 @@ def plot_parallel(
 def save_trials(
     table: pd.DataFrame, # from trials_table
     path: Path, # results/hpo.csv
-) -> None:
-    "Write a study's trials, in place of those it had."
+) -> bool: # were they written?
+    "Write a study's trials, in place of those it had, unless these are more: then its storage was lost, and it was begun anew."
     def change(known: pd.DataFrame) -> pd.DataFrame:
-        other = known[~known.set_index(_STUDY).index.isin(table.set_index(_STUDY).index)]
-        whole = pd.concat([other, table]) if len(other) else table
+        own = known.set_index(_STUDY).index.isin(table.set_index(_STUDY).index)
+        if own.sum() > len(table):
+            return known
+        whole = pd.concat([known[~own], table]) if (~own).any() else table
         columns = [*COLUMNS, *whole.columns.difference([*COLUMNS, *_MADE]), *_MADE]
         return whole.sort_values([*_STUDY, "trial"])[columns]
 
-    change_table(path, change, [*COLUMNS, *_MADE])
+    kept = change_table(path, change, [*COLUMNS, *_MADE])
+    return kept.set_index(_STUDY).index.isin(table.set_index(_STUDY).index).sum() == len(table)
 
 # %% ../nbs/08_hpo.ipynb #1b5c1d9a
 _TUNED = ["synth", "encoder_size", "encoder", "batch_size", "learning_rate", "contrastive", "windows", "standardise", "final_rate", "warmup_epochs",
@@ -702,13 +715,14 @@ def keep_best(
     best = _best(table)
     if best.trial == 0:
         return False
-    if not (table.trial == 0).any():
-        raise ValueError("the settings in use have not been tried: let the study go on")
+    first, now = _first(table), settings_in_use(StudyConfig(**best[_STUDY]))
     size = get_profile(best.profile, best.synth).encoder_size
     if best.profile == "smoke":
         raise ValueError("a study of profile smoke is too short to say what suits an encoder: keep nothing of it")
     if differs := [name for name, value in network_in_use(best.encoder, size).items() if name in best and pd.notna(best[name]) and best[name] != value]:
         raise ValueError(f"the best trial has another network ({', '.join(differs)}): change its entry in ENCODERS, and study its training then")
+    if differs := [name for name in _SETTINGS if not math.isclose(first[name], now[name], rel_tol=1e-4)]:
+        raise ValueError(f"this study began from another {', '.join(differs)} than what is in use now: make it anew")
     own = size_of(best.encoder, size).settings # no study varies the weight of single windows
     found = {name: f"{best[name]:.4g}" if isinstance(best[name], float) else str(best[name]) for name in _SETTINGS}
     row = {"synth": best.synth, "encoder_size": size, "encoder": best.encoder, "windows": str(own.windows if own else 0.0)} | found
@@ -726,10 +740,11 @@ def compare_best(
     device: str = "auto", # one of DEVICES
     seeds: tuple[int, ...] = (1, 2, 3),
 ) -> pd.DataFrame: # columns SEEDS_COLUMNS
-    "The validation MRR of the settings in use and of the best other trial, trained with other seeds."
-    best, first, made = _best(table[table.trial > 0]), settings_in_use(config), provenance()
+    "The validation MRR of the settings that were in use and of the best other trial, trained with other seeds; ValueError where one is not among the trials."
+    kinds, made = {name: type(value) for name, value in settings_in_use(config).items()}, provenance()
+    trials = {"in use": _first(table), "best": _best(table[table.trial > 0])}
+    compared = {title: {name: kind(trial[name]) for name, kind in kinds.items()} for title, trial in trials.items()} # torch wants no numbers of numpy
     data = load_data(config, pick_device(device))
-    compared = {"in use": first, "best": {name: type(now)(best[name]) for name, now in first.items()}} # torch wants no numbers of numpy
     rows = []
     for seed in tqdm(seeds, desc="seeds", disable=None):
         for name, params in compared.items():
@@ -750,13 +765,13 @@ def read_seeds(
 # %% ../nbs/08_hpo.ipynb #11e09b36
 def read_trials(
     path: Path, # results/hpo.csv
+    synth: str, # name of a synth
     profile: str, # name of a profile
 ) -> dict[str, pd.DataFrame]: # study -> its trials, with the parameters that differ
-    "The studies that were kept."
+    "The studies of a synth that were kept."
     whole, found = read_table(path, [*COLUMNS, *_MADE]), {}
-    for _, part in whole[whole.profile == profile].groupby(_STUDY):
-        encoder, space, rows, epochs = (part.iloc[0][name] for name in ("encoder", "space", "rows", "epochs"))
+    for (_, _, encoder, space, rows, epochs, seed), part in whole[(whole.profile == profile) & (whole.synth == synth)].groupby(_STUDY):
         shown = _varied(part) if len(part) > 1 else part.dropna(axis="columns").columns.difference([*COLUMNS, *_MADE])
-        title = f"{encoder}, {space}, {rows:,} rows, {epochs} epochs"
+        title = f"{encoder}, {space}, {rows:,} rows, {epochs} epochs, seed {seed}"
         found[title] = part.set_index("trial")[["state", "value", *shown, "seconds"]]
     return found

@@ -17,6 +17,7 @@ from .project import write_whole
 
 # %% ../nbs/00e_results.ipynb #ec466e7a
 _NO_TABLE = "get it again (`git checkout` where it ships), or delete it and make its results again"
+_KINDS = {"dtype": {"commit": str}} # 64065e530221 is no number
 
 
 def read_table(
@@ -29,7 +30,7 @@ def read_table(
     if not path.is_file():
         return pd.DataFrame(columns=columns)
     try:
-        table = pd.read_csv(path, **{"float_precision": "round_trip"} | reading) # every digit as it was written
+        table = pd.read_csv(path, **_KINDS | reading)
     except ValueError as error: # of bytes that are no text, and of no table
         raise ValueError(f"{path}: no readable table ({error}); {_NO_TABLE}") from None
     if lacking := [name for name in columns if name not in table]:

@@ -195,7 +195,9 @@ def test_trials_are_kept_beside_those_of_other_studies(small, tmp_path):
     whole = pd.read_csv(path)
     assert whole.groupby("encoder").size().to_dict() == {"hn_oh": 2, "tfm": 2} and whole.columns[-1] == "commit"
     assert whole[whole.encoder == "hn_oh"].value.tolist() == table.value.tolist()
-    pd.testing.assert_frame_equal(hpo.kept_trials(CONFIG, path), table) # to the last digit, and of the same kinds, beside another study's
+    pd.testing.assert_frame_equal(hpo.kept_trials(CONFIG, path), table, check_exact=True) # to the last digit, and of the same kinds, beside another study's
+    before = path.read_bytes()
+    assert not hpo.save_trials(table[:1], path) and path.read_bytes() == before # its storage was lost, and it was begun anew
     assert hpo.kept_trials(hpo.replace(CONFIG, seed=9), path).empty and hpo.kept_trials(CONFIG, tmp_path / "none.csv").empty
 
 
@@ -237,13 +239,14 @@ def test_settings_are_a_studys_or_the_entrys(tmp_path):
     assert read_settings("opgraph", "small", "dexed", path) == read_settings("opgraph", "small", "dexed", tmp_path / "none.csv") == ENCODERS["opgraph"].small.settings
     trial = {"profile": "cpu", "synth": "dexed", "encoder": "opgraph", "state": "complete", "learning_rate": 1e-3, "batch_size": 64, "contrastive": .1,
              "final_rate": 1e-5, "standardise": False, "warmup_epochs": .25, "space": "training", "rows": 96, "epochs": 5, "seed": 0, "hardware": "here", "commit": "now"}
-    study = pd.DataFrame([trial | {"trial": 0, "value": .2}, trial | {"trial": 1, "value": .3}])
+    in_use = hpo.settings_in_use(hpo.StudyConfig("dexed", "cpu", "opgraph", "training", 96, 5))
+    study = pd.DataFrame([trial | in_use | {"trial": 0, "value": .2}, trial | {"trial": 1, "value": .3}])
     assert hpo.keep_best(study, path) and hpo.keep_best(study, tmp_path / "new.csv") # also for an encoder that had no row, and where there was no table
     found = Settings(64, 1e-3, .1, 0.0, False, 1e-5, .25)
     assert read_settings("opgraph", "small", "dexed", path) == read_settings("opgraph", "small", "dexed", tmp_path / "new.csv") == found
     assert read_settings("opgraph", "small", "amsynth", path) == ENCODERS["opgraph"].small.settings # found on another synth
     before = path.read_bytes()
-    for wrong, why in (({"profile": "smoke"}, "too short to say"), ({"hidden": 512}, r"another network \(hidden\)"), ({"state": "pruned"}, "no trial of this study has ended")):
+    for wrong, why in (({"profile": "smoke"}, "too short to say"), ({"hidden": 512}, r"another network \(hidden\)"), ({"learning_rate": 5e-3}, "began from another learning_rate"), ({"state": "pruned"}, "no trial of this study has ended")):
         with pytest.raises(ValueError, match=why):
             hpo.keep_best(study.assign(**wrong), path)
     assert path.read_bytes() == before
