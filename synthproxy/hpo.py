@@ -425,7 +425,7 @@ def open_study(
 ) -> optuna.Study:
     "Open or begin a study; ValueError where the storage holds another one of this name."
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kept, pruner = open_storage(storage), optuna.pruners.MedianPruner(n_startup_trials=4)
+    kept, pruner = open_storage(storage), optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2 * config.epochs // 5)
     study = optuna.create_study(
         storage=kept, sampler=StudySampler(config), pruner=pruner, study_name=config.name, direction="maximize", load_if_exists=True)
     folders = {"train": training_set(config).folder, "validation": get_dataset(config.synth, config.profile, "validation").folder}

@@ -222,6 +222,14 @@ def test_a_trial_that_diverges_is_noted_and_the_study_goes_on(small, tmp_path, m
     assert len(hpo.plot_parallel(table).lines) == 2
 
 
+def test_a_trial_that_starts_late_is_not_stopped_at_once_and_a_poor_one_is(small, tmp_path, monkeypatch):
+    config, curves = hpo.replace(CONFIG, epochs=5), iter([[.1, .2, .3, .4, .5]] * 4 + [[0, 0, .9, .9, .9], [.01, .02, .03, .04, .05]])
+    monkeypatch.setattr(hpo, "validation_curve", lambda params, config, data: iter(next(curves)))
+    study = hpo.run_study(config, tmp_path / "study.journal", 6)
+    assert hpo.trials_table(study, config).state.tolist() == ["complete"] * 5 + ["pruned"]
+    assert list(study.trials[-1].intermediate_values) == [0, 1, 2]
+
+
 PAPERS = {"mlp_oh": (512, 1.2e-2, True), "hn_oh": (512, 4e-3, True), "hn_pt": (512, 7e-3, True), "hn_ptgru": (512, 1.5e-3, False), "tfm": (256, 1e-3, False)}
 
 
