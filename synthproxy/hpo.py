@@ -6,9 +6,9 @@
 __all__ = ['COLUMNS', 'SEEDS_COLUMNS', 'StudyConfig', 'study_config', 'network_in_use', 'settings_in_use', 'search_space',
            'settings_of', 'StudyData', 'training_set', 'load_data', 'trained', 'validation_mrr', 'validation_curve',
            'place', 'spread_point', 'indices', 'StudySampler', 'fail', 'queue_again', 'next_trial', 'run_trial',
-           'open_storage', 'open_study', 'work', 'threads_each', 'in_processes', 'run_study', 'trials_table',
-           'kept_trials', 'plot_history', 'importances', 'plot_importance', 'plot_slices', 'plot_parallel',
-           'save_trials', 'keep_best', 'compare_best', 'read_seeds', 'read_trials']
+           'open_storage', 'open_study', 'work', 'threads_each', 'end_with_parent', 'in_processes', 'run_study',
+           'trials_table', 'kept_trials', 'plot_history', 'importances', 'plot_importance', 'plot_slices',
+           'plot_parallel', 'save_trials', 'keep_best', 'compare_best', 'read_seeds', 'read_trials']
 
 # %% ../nbs/08_hpo.ipynb #9c0abe51
 import errno
@@ -17,6 +17,7 @@ import math
 import multiprocessing
 import os
 import socket
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -492,6 +493,15 @@ def threads_each(
     return max(1, int(os.environ.get("OMP_NUM_THREADS") or available_cores()) // workers)
 
 
+def end_with_parent() -> None:
+    "End this process as soon as the one that began it is gone; else it would go on alone, beside whoever begins anew."
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def in_processes(
     module: str, # of the package
     name: str, # of its function: a notebook's own cannot be sent to another process
@@ -499,9 +509,9 @@ def in_processes(
     workers: int, # at a time
 ) -> None:
     "Call a function in other processes; the first error that one of them ends with is raised."
-    task, kind = getattr(import_module(f"synthproxy.{module}"), name), import_module("synthproxy.hpo").StudyConfig
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        begun = [pool.submit(task, kind(**asdict(config)), *given) for config, *given in calls]
+    task, here = getattr(import_module(f"synthproxy.{module}"), name), import_module("synthproxy.hpo")
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), here.end_with_parent) as pool:
+        begun = [pool.submit(task, here.StudyConfig(**asdict(config)), *given) for config, *given in calls]
         try:
             for done in as_completed(begun):
                 done.result()

@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import synthproxy.hpo as hpo
@@ -98,6 +99,42 @@ def test_a_trial_that_nobody_runs_is_begun_anew(small, tmp_path, monkeypatch, wh
         hpo.keep_best(table.assign(profile="cpu"), tmp_path / "tuned.csv")
     drawn = hpo.plot_history(table, plt.figure().gca()).lines
     assert "in use" not in [line.get_label() for line in drawn]
+
+
+ALONE = """
+import os, pathlib, sys, time
+import synthproxy.hpo as hpo
+
+def work(config, folder):
+    (pathlib.Path(folder) / str(os.getpid())).touch()
+    time.sleep(120)
+
+work.__module__, hpo.work = "synthproxy.hpo", work # also in the processes that are begun
+if __name__ == "__main__":
+    hpo.in_processes("hpo", "work", [(hpo.StudyConfig("dexed", "smoke", "hn_oh", "network", 96, 2), sys.argv[1])] * 2, 2)
+"""
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_no_worker_goes_on_alone(tmp_path):
+    script, folder = tmp_path / "alone.py", tmp_path / "begun"
+    script.write_text(ALONE)
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, script, folder]) as head:
+        while len(workers := [int(path.name) for path in folder.iterdir()]) < 2:
+            assert head.poll() is None
+            time.sleep(.1)
+        head.kill()
+    until = time.monotonic() + 30
+    while any(map(lives, workers)):
+        assert time.monotonic() < until
+        time.sleep(.1)
 
 
 def test_what_two_begin_at_once_is_run_once(small, tmp_path):
