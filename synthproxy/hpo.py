@@ -561,15 +561,18 @@ def trials_table(
     return pd.DataFrame(found, columns=None if found else [*COLUMNS, *sorted(search_space(config)), *_MADE])
 
 # %% ../nbs/08_hpo.ipynb #6bca0f8a
+def _kinds(config: StudyConfig) -> dict[str, type]: # of each parameter
+    return {name: type(value) for name, value in settings_in_use(config).items()}
+
+
 def kept_trials(
     config: StudyConfig,
     path: Path, # results/hpo.csv
 ) -> pd.DataFrame: # as trials_table; empty where none are kept
     "The trials of a study that were kept: they are there when its storage is gone."
-    now, whole = settings_in_use(config), read_table(path, [*COLUMNS, *_MADE])
+    kinds, whole = _kinds(config), read_table(path, [*COLUMNS, *_MADE])
     own = whole[(whole[_STUDY] == pd.Series(asdict(config))[_STUDY]).all(axis="columns")]
-    kinds = {name: type(value) for name, value in now.items()}
-    own = own.reindex(columns=[*COLUMNS, *sorted(now), *_MADE]).dropna(subset=[*now]) # without those of another space
+    own = own.reindex(columns=[*COLUMNS, *sorted(kinds), *_MADE]).dropna(subset=[*kinds]) # without those of another space
     return own.astype(kinds).reset_index(drop=True)
 
 
@@ -599,8 +602,8 @@ def plot_history(
     ax.step(whole.trial, whole.value.cummax(), where="post", color="k", lw=1, label="best so far")
     for value in table[table.trial == 0].value: # not there where another process runs it
         ax.axhline(value, color="k", ls=":", lw=1, label="in use")
-    ax.set(xlabel="trial", ylabel="validation MRR@512", ylim=(0, None))
     ax.margins(y=.3) # room for the legend
+    ax.set(xlabel="trial", ylabel="validation MRR@512", ylim=(0, None))
     ax.legend(fontsize=7, loc="upper center", ncol=3)
     return ax
 
@@ -695,13 +698,17 @@ def plot_parallel(
     return ax
 
 # %% ../nbs/08_hpo.ipynb #438047d4
+def _of_study(known: pd.DataFrame, table: pd.DataFrame) -> np.ndarray: # which rows are of the same study
+    return known.set_index(_STUDY).index.isin(table.set_index(_STUDY).index)
+
+
 def save_trials(
     table: pd.DataFrame, # from trials_table
     path: Path, # results/hpo.csv
 ) -> bool: # were they written?
     "Write a study's trials, in place of those it had, unless these are more: then its storage was lost, and it was begun anew."
     def change(known: pd.DataFrame) -> pd.DataFrame:
-        own = known.set_index(_STUDY).index.isin(table.set_index(_STUDY).index)
+        own = _of_study(known, table)
         if own.sum() > len(table):
             return known
         whole = pd.concat([known[~own], table]) if (~own).any() else table
@@ -709,7 +716,7 @@ def save_trials(
         return whole.sort_values([*_STUDY, "trial"])[columns]
 
     kept = change_table(path, change, [*COLUMNS, *_MADE])
-    return kept.set_index(_STUDY).index.isin(table.set_index(_STUDY).index).sum() == len(table)
+    return _of_study(kept, table).sum() == len(table)
 
 # %% ../nbs/08_hpo.ipynb #1b5c1d9a
 _TUNED = ["synth", "encoder_size", "encoder", "batch_size", "learning_rate", "contrastive", "windows", "standardise", "final_rate", "warmup_epochs",
@@ -751,7 +758,7 @@ def compare_best(
     seeds: tuple[int, ...] = (1, 2, 3),
 ) -> pd.DataFrame: # columns SEEDS_COLUMNS
     "The validation MRR of the settings that were in use and of the best other trial, trained with other seeds; ValueError where one is not among the trials."
-    kinds, made = {name: type(value) for name, value in settings_in_use(config).items()}, provenance()
+    kinds, made = _kinds(config), provenance()
     trials = {"in use": _first(table), "best": _best(table[table.trial > 0])}
     compared = {title: {name: kind(trial[name]) for name, kind in kinds.items()} for title, trial in trials.items()} # torch wants no numbers of numpy
     data = load_data(config, pick_device(device))
