@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastcore.basics import patch
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessFuture, ProcessPool
 from pyvirtualdisplay import Display
 from pyvirtualdisplay.abstractdisplay import XStartError, XStartTimeoutError
 
@@ -132,7 +132,11 @@ def _remove(folder: Path, opened: int, owner: int) -> None:
         os.close(opened)
 
 # %% ../nbs/01_hosts.ipynb #1c2b9e0f
+_LOCK_S = 10 # a worker that is killed while it takes a task or sends a result keeps the others waiting for as long
+
+
 def _begin_worker(scratch: str, display: str) -> None:
+    CONSTS.channel_lock_timeout = _LOCK_S
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2) # plug-ins chat
     folder = Path(scratch) / str(os.getpid())
     shutil.rmtree(folder, ignore_errors=True) # left by one that had the same number
@@ -219,9 +223,10 @@ def result(
     "Wait for a task; WorkerError where its process ended or gave no answer, HostError where none lives, else what the function raised."
     for _ in range(_RENEWALS):
         try:
-            while not wait([task.future], timeout=0.5).done:
+            while not task.future.done():
                 if not task.pool.active: # a pool forgets what it had not yet taken up when it broke
                     raise BrokenProcessPool("stopped")
+                wait([task.future], timeout=0.5)
             return task.future.result()
         except BrokenProcessPool:
             task = self.submit(*task.arguments)
