@@ -75,7 +75,7 @@ class StudyConfig:
     def __post_init__(self):
         check_choice(self.space, ("training", "network"), "space")
         if self.rows < 32 or min(self.epochs, self.spread) < 1:
-            raise ValueError(f"{self.rows=}, {self.epochs=}, {self.spread=}: expected at least 32, 1 and 1")
+            raise ValueError(f"rows {self.rows}, epochs {self.epochs}, spread {self.spread}: expected at least 32, 1 and 1")
 
     @property
     def name(self) -> str: # of the study
@@ -578,7 +578,7 @@ def kept_trials(
 
 def _first(table: pd.DataFrame) -> pd.Series: # the settings that were in use
     if not (table.trial == 0).any():
-        raise ValueError("the settings in use have not been tried: let the study go on")
+        raise ValueError("the settings in use have not been tried: give the study minutes or trials")
     return table[table.trial == 0].iloc[0]
 
 
