@@ -132,7 +132,7 @@ def _remove(folder: Path, opened: int, owner: int) -> None:
         os.close(opened)
 
 # %% ../nbs/01_hosts.ipynb #1c2b9e0f
-_LOCK_S = 10 # a worker that is killed while it takes a task or sends a result keeps the others waiting for as long
+_LOCK_S = 30 # a worker that is killed while it takes a task or sends a result keeps the others waiting for about twice as long
 
 
 def _begin_worker(scratch: str, display: str) -> None:
