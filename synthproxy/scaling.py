@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'RUN', 'SIZES', 'SEEDS_EACH', 'RECIPES', 'fit', 'score', 'results_path', 'read_results', 'is_known',
-           'measure', 'measure_checkpoint', 'measure_nearest']
+           'measure', 'measure_checkpoint', 'measure_nearest', 'measure_windows']
 
 # %% ../nbs/06_scaling.ipynb #50a6f196
 import time
@@ -21,9 +21,10 @@ from .metrics import l1_distances, mrr, mrr_512, own_ranks, recall
 from .preset_encoders import ModuleGraph, OneHot, size_of
 from .project import check_parameters, get_profile, project_root, provenance
 from .synths import get_synth
-from .proxies import SynthProxy, checkpoint_folder
+from .proxies import SynthProxy, best_checkpoint, checkpoint_folder
 from .results import read_table, replace_rows
 from .training import TrainConfig, train_config, train_epoch, windows_for
+from .window_proxies import LOOKS, WindowProxy
 
 # %% ../nbs/06_scaling.ipynb #b4c2089e
 COLUMNS = ["profile", "synth", "audio_model", "encoder", "variant", "train_rows", "distribution", "seed", "split", "metric", "value",
@@ -186,3 +187,21 @@ RECIPES = { # what differs from the standard way
     "moving average of weights": {"average": 0.995},
     "presets that sound the same": {"augment": True},
 }
+
+# %% ../nbs/06_scaling.ipynb #5022c31c
+def measure_windows(
+    synth: str, # name of a synth
+    profile: str, # name of a profile
+    windows: tuple[int, ...], # numbers of windows
+) -> None:
+    "Score a window proxy; does nothing where its numbers are known."
+    variant = f"{len(windows)} windows"
+    if is_known(synth, profile, "windows", variant, 0, 0):
+        return
+    proxy = WindowProxy(SynthProxy.from_pretrained(best_checkpoint(synth, profile)), windows)
+    validation, handcrafted = (get_dataset(synth, profile, split) for split in ("validation", "handcrafted"))
+    start, source = time.perf_counter(), provenance()
+    numbers = score(proxy, validation, handcrafted)
+    _add(numbers, dict(
+        profile=profile, synth=synth, audio_model=proxy.config["audio_model"], encoder="windows", variant=variant, train_rows=0, distribution="none", seed=0,
+        seconds=round(time.perf_counter() - start, 1), hardware=source["hardware"], commit=source["commit"]))
