@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .audio_models import AudioModel, get_audio_model
 from .notes import Note
 from .plugins import get_renderer
+from .preset_encoders import shares_of_clip
 from .project import available_cores
 from .proxies import SynthProxy
 from .rendering import Renderer
@@ -35,13 +36,9 @@ def window_shares(
     numbers = np.asarray(windows, float)
     if not len(numbers) or (np.diff(numbers) <= 0).any() or not 0 <= numbers[0] <= numbers[-1] < count:
         raise ValueError(f"windows {tuple(windows)}: expected increasing numbers from 0 to {count - 1}")
-    edges = np.concatenate([[-0.5], (numbers[1:] + numbers[:-1]) / 2, [count - 0.5]])
-    return (np.diff(edges) / count).astype(np.float32)
+    return shares_of_clip(tuple((numbers + 0.5).tolist()), count).numpy() # in windows, for seconds
 
 # %% ../nbs/03_window_proxies.ipynb #cdc5f1ac
-_AT_ONCE = 16 # presets that a thread plays side by side
-
-
 class WindowProxy(nn.Module):
     "What the audio model hears in some windows of the rendered sound, with the gradients of a learned proxy."
 
@@ -71,20 +68,25 @@ class WindowProxy(nn.Module):
     def std(self) -> Tensor: # (D,)
         return self.learned.std
 
-    def _hear(self, presets: np.ndarray) -> np.ndarray: # (B, P) -> (B, D)
-        heard = self.model.embed_windows(self.renderer.render(presets, Note()), self.windows)
+# %% ../nbs/03_window_proxies.ipynb #c25e3914
+_AT_ONCE = 16 # presets that a thread plays side by side
+
+
+@patch
+def embed(
+    self: WindowProxy,
+    presets: np.ndarray, # (B, P) or (P,), or by name, see validate; ValueError where invalid
+) -> np.ndarray: # (B, D) float32
+    "Render presets and hear some windows of them; RenderError for one that cannot be played, HostError where none can."
+    presets, model, renderer = validate(self.synth, presets), self.model, self.renderer
+
+    def hear(part: np.ndarray) -> np.ndarray: # (B, P) -> (B, D)
+        heard = model.embed_windows(renderer.render(part, Note()), self.windows)
         return (heard * self.shares[:, None]).sum(1)
 
-    def embed(
-        self,
-        presets: np.ndarray, # (B, P) or (P,), or by name, see validate; ValueError where invalid
-    ) -> np.ndarray: # (B, D) float32
-        "Render presets and hear some windows of them; RenderError for one that cannot be played, HostError where none can."
-        presets = validate(self.synth, presets)
-        parts = [presets[i:i + _AT_ONCE] for i in range(0, len(presets), _AT_ONCE)]
-        with ThreadPoolExecutor(available_cores()) as pool:
-            heard = list(pool.map(self._hear, parts))
-        return np.concatenate(heard) if heard else np.empty((0, self.config["dims"]), np.float32)
+    with ThreadPoolExecutor(available_cores()) as pool:
+        heard = list(pool.map(hear, [presets[i:i + _AT_ONCE] for i in range(0, len(presets), _AT_ONCE)]))
+    return np.concatenate(heard) if heard else np.empty((0, self.config["dims"]), np.float32)
 
 # %% ../nbs/03_window_proxies.ipynb #3955c643
 class _Heard(torch.autograd.Function): # a value without a derivative
