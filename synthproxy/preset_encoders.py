@@ -415,7 +415,7 @@ ENCODERS: dict[str, Encoder] = {
     "hn_ptgru": Encoder(TokenGRU, Size({"hidden": 768, "token": 384}, Settings(512, 0.0015, standardise=False)),
                         Size({"hidden": 384, "token": 64}), bfloat16=False, space=_BLOCKS | {"token_std": (0.02, 0.1, 0.3, 1.0)}),
     "tfm": Encoder(TokenTransformer, Size({"token": 256}, Settings(256, 0.001, standardise=False)),
-                   Size({"token": 64, "layers": 2, "heads": 4}), bfloat16=False,
+                   Size({"token": 64, "layers": 2, "heads": 4, "token_std": 1.0}), bfloat16=False,
                    space={"layers": (1, 2, 3, 4, 6), "heads": (2, 4, 8), "token_std": (0.02, 0.1, 0.3, 1.0), "norm_first": (True, False), "pool": ("cls", "mean")}),
     "opgraph": Encoder(ModuleGraph, Size({"hidden": 192}, Settings(512, 0.0028, 0.3)), Size({"hidden": 96}, Settings(128, 0.0014, 0.3)),
                        fits=_has_modules, published=False, space=_ROUNDS), # who acts on whom
