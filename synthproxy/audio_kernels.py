@@ -79,7 +79,10 @@ class CompiledMel:
         window: np.ndarray, # (800,) float32
         fft_size: int, # samples; bins = fft_size / 2 + 1
     ):
-        from scipy.fft import rfft # only where sound is heard
+        try:
+            from scipy.fft import rfft # only where sound is heard
+        except ImportError: # it comes with what renders; NumPy's takes longer
+            from numpy.fft import rfft
 
         there = filters > 0
         self.filters, self.window, self.fft_size = np.ascontiguousarray(filters), window, fft_size

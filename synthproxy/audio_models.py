@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SAMPLE_RATE_HZ', 'N_FFT', 'FRAME', 'HOP', 'N_MELS', 'WINDOW', 'WINDOW_HOP', 'WEIGHTS_VARIABLE', 'MOBILENETS',
            'AUDIO_MODELS', 'DEVICES', 'mel_filters', 'frame_log_mel', 'pre_emphasis', 'log_mel', 'cut_windows',
-           'window_log_mel', 'compiled_log_mel', 'compiled_window_log_mel', 'MobileNet', 'Weights', 'AudioModel',
-           'embed_windows', 'compiled_single_windows', 'compiled_embed_windows', 'single_windows', 'style_dims',
-           'style_statistics', 'AudioModelEntry', 'get_audio_model', 'pick_device', 'have_weights']
+           'window_log_mel', 'compiled_log_mel', 'log_mel_at', 'compiled_window_log_mel', 'MobileNet', 'Weights',
+           'AudioModel', 'embed_windows', 'compiled_single_windows', 'compiled_embed_windows', 'single_windows',
+           'style_dims', 'style_statistics', 'AudioModelEntry', 'get_audio_model', 'pick_device', 'have_weights']
 
 # %% ../nbs/02_audio_models.ipynb #a9b90304
 import hashlib
@@ -142,6 +142,18 @@ def compiled_log_mel(
     edges = (begins < 0) | (begins + FRAME > len(y))
     kinds = np.where(edges, np.cumsum(edges) - 1, -1)
     return _compiled_mel()(y, np.where(edges, 0, begins), kinds, _reflected(begins[edges], len(y))).T
+
+
+def log_mel_at(
+    audio: np.ndarray, # (T,) float32 at 32 kHz, pre-emphasised
+    begins: np.ndarray, # (F,) where frames begin
+) -> np.ndarray: # (F, 128)
+    "`frame_log_mel` of some frames of one clip; ValueError for one that is not within it."
+    if len(begins) and not 0 <= begins.min() <= begins.max() <= len(audio) - FRAME:
+        raise ValueError(f"frames that begin at {begins.min()} to {begins.max()}, expected 0 to {len(audio) - FRAME}")
+    if not HAVE_NUMBA:
+        return frame_log_mel(torch.from_numpy(audio[begins[:, None] + np.arange(FRAME)])).numpy()
+    return _compiled_mel()(audio, begins, np.full(len(begins), -1), np.empty((0, FRAME), np.int64)).T
 
 
 def _reflect(audio: np.ndarray) -> np.ndarray: # (T,) -> (T + 5120,) what windows are cut from

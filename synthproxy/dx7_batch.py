@@ -13,12 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import NamedTuple
 
-import dexed
 import numpy as np
-from dexed.algorithms import get_mod_matrix
 
 from .compiled import HAVE_NUMBA, announced, njit, register_jitable
-from .dx7 import (CARRIERS, LOOPS, OPERATORS, SILENT, Notes, Played, empty_state, follow, frequency_table,
+from .dx7 import (CARRIERS, LOOPS, OPERATORS, ROUTING, SILENT, Notes, Played, empty_state, follow, frequency_table,
                             note_samples, playable, press)
 
 # %% ../nbs/01_dx7_batch.ipynb #25a0e54f
@@ -80,6 +78,7 @@ def wave_by_table(
 
 # %% ../nbs/01_dx7_batch.ipynb #58c0a74b
 LANES, _CHUNK = 64, 32 # voices side by side; blocks in a row
+_WARM_UP = 2 # blocks
 _SUM, _SILENCE, _FIRST_LOOP = 6, 7, 8 # rows after those of the operators
 _FAINT = 13_400 # above this gain, less the rounding of the slope, an operator is below its last bit
 _FLOAT = np.float32(2.0 ** -25)
@@ -166,9 +165,9 @@ def _store_lanes(b, count, lanes, out, rows): # lanes: (n, 2) which lane goes in
             rows[lanes[c, 1], np.uint64(64 * b) + i] = out[i * np.uint64(LANES) + lanes[c, 0]]
 
 # %% ../nbs/01_dx7_batch.ipynb #c24c94ee
-_ROUTING, _BIT = np.array([get_mod_matrix(a) for a in range(32)]).astype(np.int64), 1 << np.arange(OPERATORS)
-MODULATORS = (_ROUTING * _BIT).sum(2) # (32, 6) sets: who modulates an operator
-READERS = (_ROUTING * _BIT[:, None]).sum(1) # (32, 6) sets: whom an operator modulates
+_BIT = 1 << np.arange(OPERATORS)
+MODULATORS = (ROUTING * _BIT).sum(2) # (32, 6) sets: who modulates an operator
+READERS = (ROUTING * _BIT[:, None]).sum(1) # (32, 6) sets: whom an operator modulates
 
 
 def _needed(algorithm: int, looped: bool, active: int) -> int: # a set
@@ -208,14 +207,14 @@ def is_looped(
 
 
 @njit(nogil=True, cache=True)
-def _find_needed(algorithm, feedback, gains, looped, needed): # fills looped and needed, (n, blocks)
+def _find_needed(algorithm, feedback, gains, wanted, looped, needed): # fills looped and needed, (n, blocks); a loop runs a little before it is wanted
     for v in range(len(looped)):
         for b in range(looped.shape[1]):
             active = 0
             for o in range(6):
                 active |= is_active(gains, v, b, o) << o
-            looped[v, b] = feedback[v] < 16 and active >> LOOPS[algorithm[v], 1] & 1
-            needed[v, b] = _NEEDED[algorithm[v], looped[v, b], active]
+            looped[v, b] = feedback[v] < 16 and active >> LOOPS[algorithm[v], 1] & 1 and wanted[b:b + _WARM_UP + 1].any()
+            needed[v, b] = _NEEDED[algorithm[v], looped[v, b], active] if wanted[b] else 0
 
 # %% ../nbs/01_dx7_batch.ipynb #0933bfb5
 @njit(nogil=True, cache=True)
@@ -332,10 +331,10 @@ def _play_voice(algorithm, looped, needed, v, first, last, gains, steps, phases,
 
 
 @njit(nogil=True, cache=True)
-def _play_group(kinds, algorithm, feedback, shift, gains, steps, which, audio): # audio[which] is filled; voices kinds[d] to kinds[d + 1] have loops of depth d
+def _play_group(kinds, algorithm, feedback, shift, gains, steps, wanted, which, audio): # audio[which] is filled; voices kinds[d] to kinds[d + 1] have loops of depth d
     n, blocks = len(which), steps.shape[1]
     looped, needed = np.empty((n, blocks), np.uint8), np.empty((n, blocks), np.uint8)
-    _find_needed(algorithm, feedback, gains, looped, needed)
+    _find_needed(algorithm, feedback, gains, wanted, looped, needed)
     phases, memory = np.zeros((n, 6), np.int32), np.zeros((n, 5), np.int32) # of a loop: its last two samples, and its phases
     rows = np.zeros((_FIRST_LOOP + n, 64 * _CHUNK + 16), np.int32) # of a length that does not put all rows into the same corner of the cache
     state, now, out = np.zeros(6 * LANES, np.int32), np.zeros((_CHUNK, 8 * LANES), np.int32), np.zeros(64 * LANES, np.int32)
@@ -357,7 +356,9 @@ def engine_render(
     sample_rate_hz: float,
     out: np.ndarray | None = None, # (B, T) float32, filled
 ) -> np.ndarray: # (B, T) float32
-    "The same by dexed-py, voice by voice."
+    "The same by dexed-py, voice by voice; ModuleNotFoundError where it is not installed."
+    import dexed # only where it plays
+
     playable(voices)
     audio = _room(len(voices), note_samples(note, sample_rate_hz)[0], out)
     for voice, line in zip(voices, audio):
@@ -391,18 +392,19 @@ def loop_shifts(
 
 
 def _play(
-    voices: np.ndarray, note: Played, sample_rate_hz: float, threads: int, audio: np.ndarray
+    voices: np.ndarray, note: Played, sample_rate_hz: float, threads: int, audio: np.ndarray, wanted: np.ndarray | None = None
 ) -> None: # fills audio
     samples, blocks, release = note_samples(note, sample_rate_hz)
     notes = press(voices, note.pitch, note.velocity, sample_rate_hz)
     table, shifts = frequency_table(sample_rate_hz), loop_shifts(notes)
+    wanted = np.ones(blocks, bool) if wanted is None else wanted
 
     def play(group: tuple[np.ndarray, np.ndarray]) -> None:
         which, kinds = group
         part = Notes(*(field[which] for field in notes))
         gains, steps = empty_state(len(which), blocks)
         follow(part, release, table, gains, steps)
-        _play_group(kinds, part.algorithm, part.feedback, shifts[which], gains, steps, which, audio)
+        _play_group(kinds, part.algorithm, part.feedback, shifts[which], gains, steps, wanted, which, audio)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(play, _groups(notes)))
@@ -431,7 +433,10 @@ def is_exact() -> bool:
 def _is_exact() -> bool:
     voices = np.random.default_rng(0).integers(0, 256, (64, 155)).astype(np.uint8)
     voices[:, 134] = np.arange(64) % 32
-    true = engine_render(voices, _Key(), 32_000)
+    try:
+        true = engine_render(voices, _Key(), 32_000)
+    except ImportError: # no dexed-py to compare with, and none that could play
+        return True
     made = np.empty_like(true)
     try:
         with announced("the DX7"):
@@ -450,10 +455,14 @@ def render_batch(
     sample_rate_hz: float = 32_000,
     threads: int = 1,
     out: np.ndarray | None = None, # (B, T) float32 to be filled; touching new memory takes longer than playing
+    wanted: np.ndarray | None = None, # (blocks,) bool: the blocks of 64 samples that are looked at, the others may be silent; None: all
 ) -> np.ndarray: # (B, T) float32, the engine's samples, before any gain or filter
     "Play DX7 voices; ValueError for what is no voice or note, or no room for it."
-    audio = _room(len(voices), note_samples(note, sample_rate_hz)[0], out)
+    samples, blocks, _ = note_samples(note, sample_rate_hz)
+    if wanted is not None and (wanted.shape != (blocks,) or wanted.dtype != bool):
+        raise ValueError(f"wanted blocks of shape {wanted.shape} and type {wanted.dtype}, expected ({blocks},), bool")
+    audio = _room(len(voices), samples, out)
     if sample_rate_hz < LOWEST_RATE_HZ or not is_exact():
         return engine_render(voices, note, sample_rate_hz, audio)
-    _play(voices, note, sample_rate_hz, threads, audio)
+    _play(voices, note, sample_rate_hz, threads, audio, wanted)
     return audio

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ENCODERS', 'SIZES', 'PAPER_ENCODERS', 'OneHot', 'Tokens', 'sinusoids', 'Highway', 'mlp_oh', 'hn_oh', 'hn_pt',
            'TokenGRU', 'TokenTransformer', 'shares_of_clip', 'ModuleGraph', 'TableModules', 'instrument',
-           'snapshots_of', 'SnapshotEncoder', 'Settings', 'Size', 'Encoder', 'size_of', 'build_encoder', 'encoders_of',
-           'count_weights']
+           'snapshots_of', 'SnapshotEncoder', 'WindowEncoder', 'Settings', 'Size', 'Encoder', 'size_of',
+           'build_encoder', 'encoders_of', 'count_weights']
 
 # %% ../nbs/02_preset_encoders.ipynb #aad56c7c
 import math
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from .fm_snapshots import FMSnapshots
+from .fm_windows import FMWindows
 from .operators import Modules, OperatorModules
 from .oscillator_snapshots import has_roles
 from .oscillator_snapshots import hear as hear_oscillators
@@ -369,6 +370,59 @@ def say_each(
 def forward(self: SnapshotEncoder, presets: Tensor, heard: Tensor | None = None) -> Tensor: # (B, P) -> (B, D)
     return self.say_each(presets, heard)[1]
 
+# %% ../nbs/02_preset_encoders.ipynb #4943366c
+class WindowEncoder(nn.Module):
+    "From what the engine plays in some windows to the embedding, with the gradients of an operator graph."
+
+    def __init__(
+        self,
+        synth: Synth, # Dexed; ValueError for another one
+        dims: int, # D
+        hidden: int, # numbers kept of each window
+        deep: int, # of the layers between
+        graph: int, # numbers that an operator keeps, see ModuleGraph
+        rounds: int = 2, # of looking at neighbours
+    ):
+        super().__init__()
+        if not _is_dexed(synth):
+            raise ValueError(f"opwin plays the DX7, and {synth.name} is none: take opsnap, or opgraph")
+        self.ear = FMWindows()
+        self.windows = self.ear.windows
+        self.register_buffer("shares", shares_of_clip(self.ear.middles_s), persistent=False)
+        self.read = _mlp(self.ear.features, deep, hidden)
+        self.when = nn.Parameter(torch.zeros(len(self.windows), hidden))
+        self.over_time = nn.Sequential(*(_OverTime(hidden) for _ in range(rounds)))
+        self.say = nn.Sequential(nn.LayerNorm(hidden), _mlp(hidden, deep, dims))
+        self.graph = ModuleGraph(synth, dims, graph)
+        self.add = nn.Sequential(nn.LayerNorm(2 * hidden + dims), _mlp(2 * hidden + dims, 4 * hidden, dims))
+        nn.init.zeros_(self.add[-1][-1].weight)
+
+# %% ../nbs/02_preset_encoders.ipynb #9f0fbd1c
+@patch
+def hear(self: WindowEncoder, presets: Tensor) -> Tensor: # (B, P) -> (B, W, features), without gradients
+    "What the engine plays: no weights, so it can be kept for presets that are seen again."
+    return self.ear(presets)
+
+
+@patch
+def say_each(
+    self: WindowEncoder,
+    presets: Tensor, # (B, P)
+    heard: Tensor | None = None, # (B, W, features) what `hear` gives for them; None: listen now
+) -> tuple[Tensor, Tensor, Tensor]: # (B, W, D) what each window says, (B, D) the embedding, and (B, D) what the graph says of it
+    "The prediction, the predictions of single windows that it is made of, and one that heard nothing."
+    heard = (self.hear(presets) if heard is None else heard).to(presets.dtype) + 0.4 # about centred
+    state = self.over_time(self.read(heard) + self.when)
+    said, shares, reasoned = self.say(state), self.shares[:, None], self.graph(presets)
+    told = torch.cat([(state * shares).sum(1), state.amax(1), reasoned.detach()], -1)
+    return said, (said * shares).sum(1) + self.add(told), reasoned
+
+
+@patch
+def forward(self: WindowEncoder, presets: Tensor, heard: Tensor | None = None) -> Tensor: # (B, P) -> (B, D)
+    _, embedding, reasoned = self.say_each(presets, heard)
+    return embedding + (reasoned - reasoned.detach()) # which is nothing, but for its derivative
+
 # %% ../nbs/02_preset_encoders.ipynb #5733cd90
 class Settings(NamedTuple):
     "How a network is trained."
@@ -421,7 +475,10 @@ ENCODERS: dict[str, Encoder] = {
                        fits=_has_modules, published=False, space=_ROUNDS), # who acts on whom
     "opsnap": Encoder(SnapshotEncoder, Size({"hidden": 256, "deep": 512}, Settings(512, 0.0028, 0.3, 3.0)),
                       Size({"hidden": 128, "deep": 256}, Settings(64, 0.0014, 0.3, 3.0)), bfloat16=False, fits=_can_be_heard, published=False,
-                      space=_ROUNDS), # what is heard
+                      space=_ROUNDS), # what is heard, simulated
+    "opwin": Encoder(WindowEncoder, Size({"hidden": 256, "deep": 1024, "graph": 192}, Settings(512, 0.0028, 0.3, 3.0)),
+                     Size({"hidden": 192, "deep": 384, "graph": 48}, Settings(64, 0.0014, 0.3, 3.0)), bfloat16=False, fits=_is_dexed, published=False,
+                     space=_ROUNDS), # what is heard, played
 }
 SIZES = ("paper", "small")
 PAPER_ENCODERS = tuple(name for name, entry in ENCODERS.items() if entry.published)

@@ -48,7 +48,7 @@ class SynthProxy(nn.Module):
     def forward(
         self,
         presets: Tensor, # (B, P) on the proxy's device, of any precision
-        heard: Tensor | None = None, # (B, M, 128) what `hear` gives for them, if it is kept
+        heard: Tensor | None = None, # (B, M, features) what `hear` gives for them, if it is kept
     ) -> Tensor: # (B, D), differentiable, in the proxy's precision
         if (precision := self.mean.dtype) != torch.float32: # how weights are kept; what is computed stays in single precision
             weights = {k: v.float() if v.is_floating_point() else v for k, v in self.state_dict(keep_vars=True).items()}
@@ -66,18 +66,17 @@ class SynthProxy(nn.Module):
     def say_each(
         self,
         presets: Tensor, # (B, P) on the proxy's device
-        heard: Tensor, # (B, M, 128) what `hear` gives for them
-    ) -> tuple[Tensor, Tensor]: # (B, M, D) embeddings of single windows, and (B, D)
+        heard: Tensor, # (B, M, features) what `hear` gives for them
+    ) -> tuple[Tensor, ...]: # (B, M, D) embeddings of single windows, (B, D), and (B, D) of each part that has to learn it alone
         "Predict single windows too, with an encoder that listens."
-        said, encoded = self.encoder.say_each(presets, heard)
-        return said.float() * self.std + self.mean, encoded.float() * self.std + self.mean
+        return tuple(x.float() * self.std + self.mean for x in self.encoder.say_each(presets, heard))
 
     @torch.no_grad()
     def embed(
         self,
         presets: np.ndarray, # (B, P) or (P,), or by name, see validate; ValueError where invalid
         batch: int = 256, # more at a time takes longer: what lies between layers leaves the cache
-        heard: Tensor | None = None, # (B, M, 128) what `hear` gives for them, if it is kept
+        heard: Tensor | None = None, # (B, M, features) what `hear` gives for them, if it is kept
     ) -> np.ndarray: # (B, D) float32
         "Predict the embeddings of presets."
         if batch < 1:

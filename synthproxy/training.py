@@ -223,8 +223,8 @@ def train_epoch(
         if config.augment:
             batch = same_sound(batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=reduced):
-            said, predicted = (None, model(batch)) if heard is None else model.say_each(batch, heard[rows].to(device))
-        loss = proxy_loss(predicted, wanted, model.std, config)
+            said, *predicted = (None, model(batch)) if heard is None else model.say_each(batch, heard[rows].to(device))
+        loss = sum(proxy_loss(one, wanted, model.std, config) for one in predicted)
         if windows is not None and (told := rows < len(windows)).any():
             loss = loss + config.windows * told.float().mean() * window_loss(said[told], windows[rows[told]].to(device), model.std)
         optimiser.zero_grad(set_to_none=True)
@@ -328,7 +328,7 @@ def windows_for(
         return None
     if not hasattr(network := build_encoder(config.encoder, synth, 1, config.encoder_size), "windows"):
         raise ValueError(f"encoder {config.encoder} says nothing of single windows, and its settings give them the weight {config.windows}: expected 0")
-    return listen(train_set, network.windows, data_folder(synth, profile) / ("windows" if own else f"windows_{name}"), rows)
+    return listen(train_set, network.windows, data_folder(synth, profile) / "_".join(["windows", config.encoder, *([] if own else [name])]), rows)
 
 
 def get_proxy(
