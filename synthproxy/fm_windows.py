@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from .audio_models import FRAME, HOP, N_MELS, SAMPLE_RATE_HZ, WINDOW_HOP, log_mel_at, pre_emphasis
 from .dx7 import BLOCK
-from .dx7_batch import render_batch
 from .notes import Note
 from .project import available_cores
 from .synths import DEXED_GAIN, get_synth, to_dx7
@@ -56,7 +55,6 @@ class FMWindows(nn.Module):
     ):
         super().__init__()
         self.windows, self.note = tuple(windows), Note()
-        self.middles_s = tuple(n * WINDOW_HOP / SAMPLE_RATE_HZ for n in windows)
         self.features, self.begins = FRAMES * N_MELS, frame_begins(windows)
         self.wanted = blocks_of(self.begins, round(self.note.duration_s * SAMPLE_RATE_HZ))
 
@@ -71,6 +69,8 @@ class FMWindows(nn.Module):
         return torch.stack(heard).to(presets.device) if heard else presets.new_empty(0, len(self.windows), self.features)
 
     def _hear(self, voices: np.ndarray) -> np.ndarray: # (B, 155) -> (B, W, 4 * 128)
+        from synthproxy.dx7_batch import render_batch # only where something is heard
+
         audio = render_batch(voices, self.note, SAMPLE_RATE_HZ, wanted=self.wanted)
         mels = [log_mel_at(pre_emphasis(line * np.float32(DEXED_GAIN)), self.begins) for line in audio]
         return np.stack(mels).reshape(len(voices), len(self.windows), -1)

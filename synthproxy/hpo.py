@@ -157,8 +157,8 @@ class StudyData(NamedTuple):
     presets: Tensor # (N, P)
     embeddings: Tensor # (N, D)
     validation: Dataset
-    heard: Tensor | None = None # (N, M, 128) see 04_training
-    heard_validation: Tensor | None = None # (V, M, 128)
+    heard: Tensor | None = None # (N, M, features) see 04_training
+    heard_validation: Tensor | None = None # (V, M, features)
     windows: Tensor | None = None # (up to N, M, D) single windows
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils.rnn import pad_sequence
 
 from .fm_snapshots import FMSnapshots
@@ -388,7 +389,10 @@ class WindowEncoder(nn.Module):
             raise ValueError(f"opwin plays the DX7, and {synth.name} is none: take opsnap, or opgraph")
         self.ear = FMWindows()
         self.windows = self.ear.windows
-        self.register_buffer("shares", shares_of_clip(self.ear.middles_s), persistent=False)
+        limits = torch.tensor([(0, p.categories - 1) if p.categories else p.limits for p in synth.used], dtype=torch.float32)
+        for name, tensor in {"shares": shares_of_clip(tuple(n + 0.5 for n in self.windows), 101), "lowest": limits[:, 0], "highest": limits[:, 1],
+                             "whole": torch.tensor([p.type != "num" for p in synth.used])}.items():
+            self.register_buffer(name, tensor, persistent=False)
         self.read = _mlp(self.ear.features, deep, hidden)
         self.when = nn.Parameter(torch.zeros(len(self.windows), hidden))
         self.over_time = nn.Sequential(*(_OverTime(hidden) for _ in range(rounds)))
@@ -400,8 +404,16 @@ class WindowEncoder(nn.Module):
 # %% ../nbs/02_preset_encoders.ipynb #9f0fbd1c
 @patch
 def hear(self: WindowEncoder, presets: Tensor) -> Tensor: # (B, P) -> (B, W, features), without gradients
-    "What the engine plays: no weights, so it can be kept for presets that are seen again."
-    return self.ear(presets)
+    "What the engine plays of the nearest presets that it has: no weights, so it can be kept."
+    presets = torch.minimum(torch.maximum(presets.detach().float(), self.lowest), self.highest)
+    return self.ear(torch.where(self.whole, presets.round(), presets))
+
+
+@patch
+def _listen(self: WindowEncoder, heard: Tensor, reasoned: Tensor) -> tuple[Tensor, Tensor]: # (B, W, features), (B, D) -> (B, W, D), (B, D)
+    state, shares = self.over_time(self.read(heard.float() + 0.4) + self.when), self.shares[:, None] # spectra are about centred
+    said = self.say(state)
+    return said, (said * shares).sum(1) + self.add(torch.cat([(state * shares).sum(1), state.amax(1), reasoned], -1))
 
 
 @patch
@@ -410,17 +422,16 @@ def say_each(
     presets: Tensor, # (B, P)
     heard: Tensor | None = None, # (B, W, features) what `hear` gives for them; None: listen now
 ) -> tuple[Tensor, Tensor, Tensor]: # (B, W, D) what each window says, (B, D) the embedding, and (B, D) what the graph says of it
-    "The prediction, the predictions of single windows that it is made of, and one that heard nothing."
-    heard = (self.hear(presets) if heard is None else heard).to(presets.dtype) + 0.4 # about centred
-    state = self.over_time(self.read(heard) + self.when)
-    said, shares, reasoned = self.say(state), self.shares[:, None], self.graph(presets)
-    told = torch.cat([(state * shares).sum(1), state.amax(1), reasoned.detach()], -1)
-    return said, (said * shares).sum(1) + self.add(told), reasoned
+    "The prediction, the predictions of single windows that it is made of, and that of the graph, which has to be learned too."
+    reasoned = self.graph(presets)
+    return *self._listen(self.hear(presets) if heard is None else heard, reasoned.detach()), reasoned
 
 
 @patch
 def forward(self: WindowEncoder, presets: Tensor, heard: Tensor | None = None) -> Tensor: # (B, P) -> (B, D)
-    _, embedding, reasoned = self.say_each(presets, heard)
+    still = {name: weight.detach() for name, weight in self.graph.named_parameters()} # an error of what was heard teaches it nothing
+    reasoned = functional_call(self.graph, still, (presets,))
+    _, embedding = self._listen(self.hear(presets) if heard is None else heard, reasoned.detach())
     return embedding + (reasoned - reasoned.detach()) # which is nothing, but for its derivative
 
 # %% ../nbs/02_preset_encoders.ipynb #5733cd90

@@ -66,7 +66,7 @@ class SynthProxy(nn.Module):
     def say_each(
         self,
         presets: Tensor, # (B, P) on the proxy's device
-        heard: Tensor, # (B, M, features) what `hear` gives for them
+        heard: Tensor | None = None, # (B, M, features) what `hear` gives for them, if it is kept
     ) -> tuple[Tensor, ...]: # (B, M, D) embeddings of single windows, (B, D), and (B, D) of each part that has to learn it alone
         "Predict single windows too, with an encoder that listens."
         return tuple(x.float() * self.std + self.mean for x in self.encoder.say_each(presets, heard))
@@ -97,7 +97,7 @@ def hear(
     self: SynthProxy,
     presets: Tensor, # (N, P)
     batch: int = 64, # presets at a time
-) -> Tensor | None: # (N, M, 128) float16, where the presets are; None for an encoder that does not listen
+) -> Tensor | None: # (N, M, features) float16, where the presets are; None for an encoder that does not listen
     "What the encoder computes of presets before it learns."
     if not hasattr(self.encoder, "hear"):
         return None

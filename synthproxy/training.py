@@ -206,7 +206,7 @@ def train_epoch(
     config: TrainConfig,
     epoch: int,
     device: torch.device,
-    heard: Tensor | None = None, # (N, M, 128) from `hear`, for an encoder that listens
+    heard: Tensor | None = None, # (N, M, features) from `hear`, for an encoder that listens
     windows: Tensor | None = None, # (up to N, M, D) embeddings of the windows that it looks at, of the first rows
 ) -> float: # mean loss over the epoch
     "One pass over the rows, in an order that the seed and the epoch decide."
@@ -223,7 +223,10 @@ def train_epoch(
         if config.augment:
             batch = same_sound(batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=reduced):
-            said, *predicted = (None, model(batch)) if heard is None else model.say_each(batch, heard[rows].to(device))
+            if hasattr(model.encoder, "say_each"):
+                said, *predicted = model.say_each(batch, None if heard is None else heard[rows].to(device))
+            else:
+                said, predicted = None, [model(batch)]
         loss = sum(proxy_loss(one, wanted, model.std, config) for one in predicted)
         if windows is not None and (told := rows < len(windows)).any():
             loss = loss + config.windows * told.float().mean() * window_loss(said[told], windows[rows[told]].to(device), model.std)

@@ -64,12 +64,19 @@ def test_both_parts_learn():
     assert all(p.grad is None for p in encoder.graph.parameters()) # it learns from its own prediction alone
     reasoned.sum().backward()
     assert all(p.grad is not None for p in encoder.graph.parameters())
+    encoder.zero_grad()
+    encoder(torch.from_numpy(drawn(4, 6))).sum().backward()
+    assert all(p.grad is None for p in encoder.graph.parameters()) and encoder.read[0].weight.grad.abs().sum() > 0
 
 
 def test_who_can_be_played():
     assert "opwin" in encoders_of("dexed") and not {"opwin"} & {*encoders_of("amsynth"), *encoders_of("diva")}
-    with pytest.raises(ValueError, match="expected a number in"):
-        SynthProxy(CARD)(torch.full((1, 100), 2.0))
+    proxy = SynthProxy(CARD).eval()
+    given = torch.from_numpy(drawn(2, 7))
+    beyond = torch.where(given == given.round(), given + .3 * (given > 0), given) # off the grid of categories, above 1
+    assert torch.equal(proxy.hear(beyond), proxy.hear(given)) # the nearest that there is
+    with pytest.raises(ValueError, match="'algorithm' is nan"):
+        proxy.hear(torch.full((1, 100), torch.nan))
 
 
 WITHOUT = """if True:
