@@ -5,11 +5,13 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
 import papermill
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from synthproxy.datasets import Dataset, Recipe, make_rows
 from synthproxy.plugins import plugin_path
@@ -171,6 +173,12 @@ def test_readme_is_made_from_the_index_notebook():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.readme() == (ROOT / "README.md").read_text()
+
+
+def test_every_pin_suits_the_first_python_3_11():
+    "Debian's is 3.11.2, and where a pin wants a later one, pip says only that packages conflict."
+    wanted = {d.metadata["Name"]: d.metadata["Requires-Python"] for d in distributions()}
+    assert {name: spec for name, spec in wanted.items() if spec and not SpecifierSet(spec).contains("3.11.0")} == {}
 
 
 def test_the_proxy_is_light_to_import():
