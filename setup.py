@@ -19,9 +19,10 @@ extras["dev"] = sorted({word for name in ("dev", "render", "plots", "pipeline") 
 
 
 def best_checkpoints() -> list[Path]:
-    "Of each synth that ships, the checkpoint with the highest validation MRR."
-    def score(folder: Path) -> float:
-        return json.loads((folder / "config.json").read_text())["validation"]["mrr_512"]
+    "Of each synth that ships, the checkpoint that `best_checkpoint` of the notebook on proxies chooses."
+    def score(folder: Path) -> tuple[bool, float]:
+        card = json.loads((folder / "config.json").read_text())
+        return card["data"]["distribution"] == "prior", card["validation"]["mrr_512"]
 
     synths = sorted((root / "data").glob("*/cpu/checkpoints"))
     if not synths:

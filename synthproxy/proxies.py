@@ -180,9 +180,14 @@ def best_checkpoint(
     synth: str, # name of a synth
     profile: str = SHIPPED, # name of a profile
 ) -> Path:
-    "The folder of the encoder with the highest validation MRR; FileNotFoundError where none is trained."
+    "The folder of the encoder for people's presets: of those that learned near such presets, if any did, the one with the highest validation MRR; FileNotFoundError where none is trained."
     folders = [checkpoint_folder(synth, profile, name) for name in trained_encoders(synth, profile)]
-    return max(folders, key=lambda folder: json_field(read_card(folder), "validation.mrr_512", float, folder / CONFIG, 0, 1, _REMEDY))
+
+    def worth(folder: Path) -> tuple[bool, float]:
+        card = read_card(folder)
+        return card.get("data", {}).get("distribution") == "prior", json_field(card, "validation.mrr_512", float, folder / CONFIG, 0, 1, _REMEDY)
+
+    return max(folders, key=worth)
 
 # %% ../nbs/03_proxies.ipynb #0390000c
 PACKED = Path(str(files("synthproxy") / "shipped")) # in a wheel: the best proxy of each synth
