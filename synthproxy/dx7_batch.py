@@ -294,10 +294,21 @@ def _join(depth, voices, algorithm, shift, gains, steps, looped, first, last, me
 
 
 @njit(nogil=True, cache=True)
-def _loops(depth, voices, algorithm, shift, gains, steps, looped, first, last, memory, state, now, rows, out): # fills rows of voices with loops of this depth
+def _move_on(depth, lanes, state, now): # the phases, through a block that nobody looks at
+    for d in range(depth):
+        for k in range(lanes):
+            i = d * LANES + k
+            state[_PHASE + i] = np.int32(state[_PHASE + i] + np.int32(now[_STEP + d * LANES + i] << 6))
+
+
+@njit(nogil=True, cache=True)
+def _loops(depth, voices, algorithm, shift, gains, steps, near, looped, first, last, memory, state, now, rows, out): # fills rows of voices with loops of this depth
     who, lanes = np.empty(LANES, np.int64), np.empty((LANES, 2), np.uint64)
     n = _join(depth, voices, algorithm, shift, gains, steps, looped, first, last, memory, state, now, who)
     for b in range(first, last if n else first):
+        if not near[b]:
+            _move_on(depth, n, state, now[b - first])
+            continue
         if depth == 1:
             _run_loops((n + 15) // 16 * 16, state, now[b - first], out)
         else:
@@ -343,7 +354,7 @@ def _play_group(kinds, algorithm, feedback, shift, gains, steps, wanted, near, w
         last = min(first + _CHUNK, blocks)
         for depth in range(1, 4):
             voices = range(kinds[depth], kinds[depth + 1])
-            _loops(depth, voices, algorithm, shift, gains, steps, looped, first, last, memory, state, now, rows, out)
+            _loops(depth, voices, algorithm, shift, gains, steps, near, looped, first, last, memory, state, now, rows, out)
         for v in range(n):
             _play_voice(algorithm[v], looped, needed, v, first, last, gains, steps, phases, rows, audio[which[v]])
 

@@ -6,10 +6,12 @@
 __all__ = ['LOOK', 'FRAMES', 'frame_begins', 'blocks_of', 'FMWindows']
 
 # %% ../nbs/02_fm_windows.ipynb #1b27bca3
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 
 from .audio_models import FRAME, HOP, N_MELS, SAMPLE_RATE_HZ, WINDOW_HOP, log_mel_at, pre_emphasis
@@ -43,7 +45,8 @@ def blocks_of(
     return wanted
 
 # %% ../nbs/02_fm_windows.ipynb #d8606c0d
-_AT_ONCE = 64 # voices: as many as the engine plays side by side
+_AT_ONCE = 32 # voices that a thread plays side by side
+_rooms = threading.local() # new memory takes longer to touch than to fill
 
 
 class FMWindows(nn.Module):
@@ -57,6 +60,7 @@ class FMWindows(nn.Module):
         self.windows, self.note = tuple(windows), Note()
         self.features, self.begins = FRAMES * N_MELS, frame_begins(windows)
         self.wanted = blocks_of(self.begins, round(self.note.duration_s * SAMPLE_RATE_HZ))
+        self.cuts = np.arange(len(self.begins)) * FRAME # where frames begin that stand in a row
 
     def forward(
         self,
@@ -71,6 +75,9 @@ class FMWindows(nn.Module):
     def _hear(self, voices: np.ndarray) -> np.ndarray: # (B, 155) -> (B, W, 4 * 128)
         from synthproxy.dx7_batch import render_batch # only where something is heard
 
-        audio = render_batch(voices, self.note, SAMPLE_RATE_HZ, wanted=self.wanted)
-        mels = [log_mel_at(pre_emphasis(line * np.float32(DEXED_GAIN)), self.begins) for line in audio]
+        room = _rooms.__dict__.setdefault("audio", np.empty((_AT_ONCE, len(self.wanted) * BLOCK), np.float32)) # this thread's
+        mels = [log_mel_at(self._frames(line), self.cuts) for line in render_batch(voices, self.note, SAMPLE_RATE_HZ, out=room[:len(voices)], wanted=self.wanted)]
         return np.stack(mels).reshape(len(voices), len(self.windows), -1)
+
+    def _frames(self, line: np.ndarray) -> np.ndarray: # (T,) -> (F * 800,) one frame after the other
+        return pre_emphasis(sliding_window_view(line, FRAME + 1)[self.begins] * np.float32(DEXED_GAIN)).reshape(-1)
