@@ -6,7 +6,6 @@
 __all__ = ['LOOK', 'FRAMES', 'frame_begins', 'blocks_of', 'FMWindows']
 
 # %% ../nbs/02_fm_windows.ipynb #1b27bca3
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -46,7 +45,6 @@ def blocks_of(
 
 # %% ../nbs/02_fm_windows.ipynb #d8606c0d
 _AT_ONCE = 32 # voices that a thread plays side by side
-_rooms = threading.local() # new memory takes longer to touch than to fill
 
 
 class FMWindows(nn.Module):
@@ -75,8 +73,7 @@ class FMWindows(nn.Module):
     def _hear(self, voices: np.ndarray) -> np.ndarray: # (B, 155) -> (B, W, 4 * 128)
         from synthproxy.dx7_batch import render_batch # only where something is heard
 
-        room = _rooms.__dict__.setdefault("audio", np.empty((_AT_ONCE, len(self.wanted) * BLOCK), np.float32)) # this thread's
-        mels = [log_mel_at(self._frames(line), self.cuts) for line in render_batch(voices, self.note, SAMPLE_RATE_HZ, out=room[:len(voices)], wanted=self.wanted)]
+        mels = [log_mel_at(self._frames(line), self.cuts) for line in render_batch(voices, self.note, SAMPLE_RATE_HZ, wanted=self.wanted)]
         return np.stack(mels).reshape(len(voices), len(self.windows), -1)
 
     def _frames(self, line: np.ndarray) -> np.ndarray: # (T,) -> (F * 800,) one frame after the other
