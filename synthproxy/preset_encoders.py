@@ -383,11 +383,12 @@ class WindowEncoder(nn.Module):
         deep: int, # of the layers between
         graph: int, # numbers that an operator keeps, see ModuleGraph
         rounds: int = 2, # of looking at neighbours
+        ear: FMWindows | None = None, # None: sixteen windows
     ):
         super().__init__()
         if not _is_dexed(synth):
             raise ValueError(f"opwin plays the DX7, and {synth.name} is none: take opsnap, or opgraph")
-        self.ear = FMWindows()
+        self.ear = ear or FMWindows()
         self.windows = self.ear.windows
         limits = torch.tensor([(0, p.categories - 1) if p.categories else p.limits for p in synth.used], dtype=torch.float32)
         for name, tensor in {"shares": shares_of_clip(tuple(n + 0.5 for n in self.windows), 101), "lowest": limits[:, 0], "highest": limits[:, 1],
@@ -444,6 +445,7 @@ class Settings(NamedTuple):
     standardise: bool = True # targets
     final_rate: float = 2e-6 # learning rate at the end of each cycle
     warmup_epochs: float | None = None # None: as the profile says
+    longer: int = 1 # times the profile's epochs
 
 
 class Size(NamedTuple):
@@ -488,7 +490,7 @@ ENCODERS: dict[str, Encoder] = {
                       Size({"hidden": 128, "deep": 256}, Settings(64, 0.0014, 0.3, 3.0)), bfloat16=False, fits=_can_be_heard, published=False,
                       space=_ROUNDS), # what is heard, simulated
     "opwin": Encoder(WindowEncoder, Size({"hidden": 256, "deep": 1024, "graph": 192}, Settings(512, 0.0028, 0.3, 3.0)),
-                     Size({"hidden": 192, "deep": 384, "graph": 48}, Settings(64, 0.0014, 0.3, 3.0)), bfloat16=False, fits=_is_dexed, published=False,
+                     Size({"hidden": 192, "deep": 384, "graph": 48}, Settings(64, 0.0014, 0.3, 3.0, longer=2)), bfloat16=False, fits=_is_dexed, published=False,
                      space=_ROUNDS), # what is heard, played
 }
 SIZES = ("paper", "small")

@@ -8,6 +8,7 @@ __all__ = ['COLUMNS', 'RUN', 'SIZES', 'SEEDS_EACH', 'RECIPES', 'fit', 'score', '
 
 # %% ../nbs/06_scaling.ipynb #50a6f196
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from .datasets import Dataset, get_dataset
 from .metrics import l1_distances, mrr, mrr_512, own_ranks, recall
-from .preset_encoders import ModuleGraph, OneHot, size_of
+from .preset_encoders import OneHot
 from .project import check_parameters, get_profile, project_root, provenance
 from .synths import get_synth
 from .proxies import SynthProxy, best_checkpoint, checkpoint_folder
@@ -108,7 +109,7 @@ def measure(
     seed: int = 0,
     variant: str = "standard", # what the run is called
     average: float = 0.0, # see fit
-    modules: nn.Module | None = None, # for opgraph, instead of the synth's own
+    network: Callable[[int], nn.Module] | None = None, # D -> what is trained, instead of the encoder's own
     train_set: Dataset | None = None, # instead of the profile's
     **change: object, # fields of TrainConfig that differ from the profile's
 ) -> None:
@@ -120,9 +121,9 @@ def measure(
     config = replace(train_config(encoder, profile, seed, train_rows, synth), **change)
     made = train_set.manifest["made_from"]
     torch.manual_seed(seed)
-    proxy = SynthProxy({"synth": synth, "encoder": encoder, "encoder_size": config.encoder_size, "dims": made["audio_model"]["dims"]})
-    if modules:
-        proxy.encoder = ModuleGraph(get_synth(synth), made["audio_model"]["dims"], **size_of(encoder, config.encoder_size).network, modules=modules)
+    dims = made["audio_model"]["dims"]
+    proxy = SynthProxy({"synth": synth, "encoder": encoder, "encoder_size": config.encoder_size, "dims": dims})
+    proxy.encoder = network(dims) if network else proxy.encoder
     start = time.perf_counter()
     presets, embeddings = (torch.from_numpy(train_set.read(name, 0, train_rows)) for name in ("presets", "embeddings"))
     told = windows_for(config, synth, profile, train_set) if config.windows else None

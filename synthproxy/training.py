@@ -58,7 +58,7 @@ def read_settings(
         return own
     numbers = {name: float(row[name]) for name in ("learning_rate", "contrastive", "windows", "final_rate")}
     warmup = float(row["warmup_epochs"]) if row["warmup_epochs"] else None
-    return Settings(int(row["batch_size"]), standardise=row["standardise"] == "True", warmup_epochs=warmup, **numbers)
+    return Settings(int(row["batch_size"]), standardise=row["standardise"] == "True", warmup_epochs=warmup, longer=own.longer if own else 1, **numbers)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def train_config(
     steps = (rows or size.train_rows) // batch # of an epoch
     warmup = min(size.warmup_steps, steps) if tuned.warmup_epochs is None else round(tuned.warmup_epochs * steps)
     rate = tuned.learning_rate * (batch / tuned.batch_size) ** 0.5
-    return TrainConfig(encoder, size.encoder_size, batch, rate, size.epochs, warmup, tuned.final_rate, seed, rows,
+    epochs = tuple(tuned.longer * n for n in size.epochs)
+    return TrainConfig(encoder, size.encoder_size, batch, rate, epochs, warmup, tuned.final_rate, seed, rows,
                        contrastive=tuned.contrastive, windows=tuned.windows, standardise=tuned.standardise, bfloat16=ENCODERS[encoder].bfloat16)
 
 # %% ../nbs/04_training.ipynb #c8335c26
