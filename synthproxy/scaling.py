@@ -110,6 +110,7 @@ def measure(
     variant: str = "standard", # what the run is called
     average: float = 0.0, # see fit
     network: Callable[[int], nn.Module] | None = None, # D -> what is trained, instead of the encoder's own
+    told_rows: int | None = None, # whose single windows an encoder that listens is told; None: the profile's
     train_set: Dataset | None = None, # instead of the profile's
     **change: object, # fields of TrainConfig that differ from the profile's
 ) -> None:
@@ -127,7 +128,7 @@ def measure(
     start = time.perf_counter()
     presets, embeddings = (torch.from_numpy(train_set.read(name, 0, train_rows)) for name in ("presets", "embeddings"))
     told = windows_for(config, synth, profile, train_set) if config.windows else None
-    proxy = fit(proxy, config, presets, embeddings, average, told and torch.from_numpy(told.read("windows", 0, train_rows)))
+    proxy = fit(proxy, config, presets, embeddings, average, told and torch.from_numpy(told.read("windows", 0, told_rows or train_rows)))
     seconds, source = round(time.perf_counter() - start, 1), provenance()
     _add(score(proxy, validation, handcrafted), dict(
         profile=profile, synth=synth, audio_model=made["audio_model"]["name"], encoder=encoder, variant=variant, train_rows=train_rows,
