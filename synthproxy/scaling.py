@@ -105,12 +105,13 @@ def measure(
     synth: str, # name of a synth
     profile: str, # name of a profile
     encoder: str, # one of ENCODERS
-    train_rows: int, # the first so many
+    train_rows: int, # the first so many, unless `rows` says which
     seed: int = 0,
     variant: str = "standard", # what the run is called
     average: float = 0.0, # see fit
     network: Callable[[int], nn.Module] | None = None, # D -> what is trained, instead of the encoder's own
     told_rows: int | None = None, # whose single windows an encoder that listens is told; None: the profile's
+    rows: np.ndarray | None = None, # increasing numbers of the rows to learn from
     train_set: Dataset | None = None, # instead of the profile's
     **change: object, # fields of TrainConfig that differ from the profile's
 ) -> None:
@@ -125,10 +126,12 @@ def measure(
     dims = made["audio_model"]["dims"]
     proxy = SynthProxy({"synth": synth, "encoder": encoder, "encoder_size": config.encoder_size, "dims": dims})
     proxy.encoder = network(dims) if network else proxy.encoder
-    start = time.perf_counter()
-    presets, embeddings = (torch.from_numpy(train_set.read(name, 0, train_rows)) for name in ("presets", "embeddings"))
-    told = windows_for(config, synth, profile, train_set) if config.windows else None
-    proxy = fit(proxy, config, presets, embeddings, average, told and torch.from_numpy(told.read("windows", 0, told_rows or train_rows)))
+    rows, start = np.arange(train_rows) if rows is None else rows, time.perf_counter()
+    last = int(rows.max()) + 1
+    presets, embeddings = (torch.from_numpy(train_set.read(name, 0, last)[rows]) for name in ("presets", "embeddings"))
+    told = windows_for(config, synth, profile, train_set)
+    windows = torch.from_numpy(told.read("windows", 0, last)[rows[rows < len(told)]][:told_rows]) if told else None
+    proxy = fit(proxy, config, presets, embeddings, average, windows)
     seconds, source = round(time.perf_counter() - start, 1), provenance()
     _add(score(proxy, validation, handcrafted), dict(
         profile=profile, synth=synth, audio_model=made["audio_model"]["name"], encoder=encoder, variant=variant, train_rows=train_rows,

@@ -1,4 +1,5 @@
 """Learning curves: a run is measured once, and its numbers are kept."""
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -31,3 +32,10 @@ def test_a_run_is_measured_once(small):
     torch.manual_seed(0)
     with pytest.raises(ValueError, match="unknown encoder"):
         scaling.measure("dexed", "smoke", "mlp", 128)
+
+
+def test_which_rows_to_learn_from(small):
+    for variant, rows in {"standard": None, "the first": np.arange(64), "every second": np.arange(0, 128, 2)}.items():
+        scaling.measure("dexed", "smoke", "mlp_oh", 64, variant=variant, rows=rows)
+    values = pd.read_csv(small).pivot(index=["split", "metric"], columns="variant", values="value")
+    assert values.standard.equals(values["the first"]) and not np.allclose(values.standard, values["every second"])
