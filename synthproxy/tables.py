@@ -82,9 +82,8 @@ def caption(
     each = table.drop_duplicates("synth")
     sets = "; ".join(f"{row.synth}: one of {int(row.gallery):,} (chance MRR {chance_mrr(int(row.gallery)):.4f}), {trained_on(table[table.synth == row.synth])}" for row in each.itertuples())
     size = get_profile(profile).encoder_size
-    epochs = " or ".join(str(n) for n in sorted({sum(get_profile(profile, synth).epochs) for synth in each.synth}))
     return (f"Results on {split.replace('handcrafted', 'hand-crafted')} presets, profile {profile}, audio model {', '.join(each.audio_model.unique())}. {sets}. "
-            f"The paper trains on 10,240,000 uniform presets for 30 epochs; here the encoders are of size {size}, trained for {epochs}, each once. Ties count against the encoder.")
+            f"The paper trains on 10,240,000 uniform presets for 30 epochs; here the encoders are of size {size}, each trained once, as long as its card says. Ties count against the encoder.")
 
 # %% ../nbs/06_tables.ipynb #212444c7
 def beside_paper(
