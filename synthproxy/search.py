@@ -352,7 +352,7 @@ def _descend(proxy: SynthProxy, starts: np.ndarray, wanted: np.ndarray, steps: i
     for _ in range(steps):
         valid = torch.from_numpy(_on_grid(proxy.synth, free.detach().numpy()))
         loss = (proxy(free + (valid - free).detach()) - wanted).abs().mean(1)
-        better = loss.detach().numpy() < least
+        better = (loss.detach().numpy() < least) & (valid.numpy() != starts).any(1) # the start has been played
         best[better], least[better] = valid.numpy()[better], loss.detach().numpy()[better]
         optimiser.zero_grad()
         loss.sum().backward()
