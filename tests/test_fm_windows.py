@@ -90,7 +90,7 @@ WITHOUT = """if True:
 
 
 def test_a_core_installation_is_enough():
-    "Neither dexed-py nor SciPy: the compiled engine plays, and NumPy transforms."
+    "Neither dexed-py nor SciPy: the compiled engine plays, and torch transforms."
     run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-500:]
     torch.manual_seed(0)
