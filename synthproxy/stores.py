@@ -8,6 +8,7 @@ __all__ = ['LOCK', 'as_folder', 'alone', 'checked_content', 'local_copy']
 # %% ../nbs/03_stores.ipynb #5f29e3cc
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
 from collections.abc import Iterator
@@ -45,7 +46,9 @@ LOCK = ".lock" # in a folder of a store, while somebody writes
 def alone(
     folder: Path, # from as_folder; made where it is missing
 ) -> Iterator[None]:
-    "Keep others from writing to a folder: on this machine they wait; BlockingIOError where another machine writes to the store."
+    "Keep others from writing to a folder: on this machine they wait; BlockingIOError where another machine writes to the store, RuntimeError in a worker of the script that writes."
+    if getattr(multiprocessing.current_process(), "_inheriting", False): # it would wait for the script, and the script for it
+        raise RuntimeError(f"a worker process runs the script that began it from its first line, and would write {folder} as well: put the script's calls below `if __name__ == \"__main__\":`")
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(folder, Path):
         with FileLock(folder.with_name(f".{folder.name}.lock")): # given back by the system if this process is killed

@@ -109,3 +109,21 @@ def test_an_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(ImportError, match=r"s3://bucket/x: .*; a folder in a store needs pip install 'synthproxy\[cluster\]'"):
         generate(RECIPE, "s3://bucket/x")
+
+
+SCRIPT = """
+import multiprocessing, sys
+from pathlib import Path
+from synthproxy.stores import alone
+
+with alone(Path(sys.argv[1])):
+    worker = multiprocessing.get_context("spawn").Process(target=print)
+    worker.start()
+    worker.join()
+"""
+
+
+def test_a_worker_that_runs_its_script_again_does_not_wait_for_it(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, tmp_path / "script.py", tmp_path / "set"], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0 and 'below `if __name__ == "__main__":`' in done.stderr
