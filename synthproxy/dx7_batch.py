@@ -208,13 +208,13 @@ def is_looped(
 
 
 @njit(nogil=True, cache=True)
-def _find_needed(algorithm, feedback, gains, wanted, near, looped, needed): # fills looped and needed, (n, blocks); wanted, near: (blocks,)
+def _find_needed(algorithm, feedback, gains, wanted, near, looped, needed): # fills looped and needed, (n, blocks), which are 0; wanted, near: (blocks,)
     for v in range(len(looped)):
-        for b in range(looped.shape[1]):
+        for b in np.flatnonzero(near):
             active = 0
             for o in range(6):
                 active |= is_active(gains, v, b, o) << o
-            looped[v, b] = feedback[v] < 16 and active >> LOOPS[algorithm[v], 1] & 1 and near[b]
+            looped[v, b] = feedback[v] < 16 and active >> LOOPS[algorithm[v], 1] & 1
             needed[v, b] = _NEEDED[algorithm[v], looped[v, b], active] if wanted[b] else 0
 
 # %% ../nbs/01_dx7_batch.ipynb #0933bfb5
@@ -326,13 +326,13 @@ def _loops(depth, voices, algorithm, shift, gains, steps, near, looped, first, l
 
 # %% ../nbs/01_dx7_batch.ipynb #28e408fa
 @njit(nogil=True, cache=True)
-def _play_voice(algorithm, looped, needed, v, first, last, gains, steps, phases, rows, audio): # audio: (T,)
+def _play_voice(algorithm, looped, needed, v, first, last, gains, steps, phases, rows, places, audio): # places: (blocks + 1,) where blocks begin in audio
     begin = first
     while begin < last:
         stop = begin + 1
         while stop < last and needed[v, stop] == needed[v, begin] and looped[v, stop] == looped[v, begin]:
             stop += 1
-        line = audio[begin * 64:stop * 64]
+        line = audio[places[begin]:places[stop]]
         if needed[v, begin]:
             _voice(algorithm, looped[v, begin], needed[v, begin], v, first, begin, stop, gains, steps, phases, rows, line)
         else:
@@ -343,9 +343,9 @@ def _play_voice(algorithm, looped, needed, v, first, last, gains, steps, phases,
 
 
 @njit(nogil=True, cache=True)
-def _play_group(kinds, algorithm, feedback, shift, gains, steps, wanted, near, which, audio): # audio[which] is filled; voices kinds[d] to kinds[d + 1] have loops of depth d
+def _play_group(kinds, algorithm, feedback, shift, gains, steps, wanted, near, places, which, audio): # audio[which] is filled; voices kinds[d] to kinds[d + 1] have loops of depth d
     n, blocks = len(which), steps.shape[1]
-    looped, needed = np.empty((n, blocks), np.uint8), np.empty((n, blocks), np.uint8)
+    looped, needed = np.zeros((n, blocks), np.uint8), np.zeros((n, blocks), np.uint8)
     _find_needed(algorithm, feedback, gains, wanted, near, looped, needed)
     phases, memory = np.zeros((n, 6), np.int32), np.zeros((n, 5), np.int32) # of a loop: its last two samples, and its phases
     rows = np.zeros((_FIRST_LOOP + n, 64 * _CHUNK + 16), np.int32) # of a length that does not put all rows into the same corner of the cache
@@ -356,7 +356,7 @@ def _play_group(kinds, algorithm, feedback, shift, gains, steps, wanted, near, w
             voices = range(kinds[depth], kinds[depth + 1])
             _loops(depth, voices, algorithm, shift, gains, steps, near, looped, first, last, memory, state, now, rows, out)
         for v in range(n):
-            _play_voice(algorithm[v], looped, needed, v, first, last, gains, steps, phases, rows, audio[which[v]])
+            _play_voice(algorithm[v], looped, needed, v, first, last, gains, steps, phases, rows, places, audio[which[v]])
 
 # %% ../nbs/01_dx7_batch.ipynb #4a0c7974
 LOWEST_RATE_HZ = 13_000 # below, dexed-py plays
@@ -410,6 +410,7 @@ def _play(
     notes = press(voices, note.pitch, note.velocity, sample_rate_hz)
     table, shifts = frequency_table(sample_rate_hz), loop_shifts(notes)
     wanted = np.ones(blocks, bool) if wanted is None else np.ascontiguousarray(wanted)
+    places = np.minimum(np.append(0, np.cumsum(64 * wanted)), audio.shape[1])
     near = np.convolve(wanted, np.ones(_WARM_UP + 1))[_WARM_UP:] > 0 # a loop runs a little before it is looked at
 
     def play(group: tuple[np.ndarray, np.ndarray]) -> None:
@@ -417,7 +418,7 @@ def _play(
         part = Notes(*(field[which] for field in notes))
         gains, steps = empty_state(len(which), blocks)
         follow(part, release, table, gains, steps)
-        _play_group(kinds, part.algorithm, part.feedback, shifts[which], gains, steps, wanted, near, which, audio)
+        _play_group(kinds, part.algorithm, part.feedback, shifts[which], gains, steps, wanted, near, places, which, audio)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(play, _groups(notes)))
@@ -475,14 +476,16 @@ def render_batch(
     sample_rate_hz: float = 32_000,
     threads: int = 1,
     out: np.ndarray | None = None, # (B, T) float32 to be filled; touching new memory takes longer than playing
-    wanted: np.ndarray | None = None, # (blocks,) bool: the blocks of 64 samples that are looked at, the others may be silent, and feedback in these not quite the same; None: all
-) -> np.ndarray: # (B, T) float32, the engine's samples, before any gain or filter
+    wanted: np.ndarray | None = None, # (blocks,) bool: only these blocks of 64 samples are given, one after the other, feedback in them not quite the same; None: all
+) -> np.ndarray: # (B, T) float32, the engine's samples, before any gain or filter; T is that of the wanted blocks
     "Play DX7 voices; ValueError for what is no voice or note, or no room for it."
     samples, blocks, _ = note_samples(note, sample_rate_hz)
     if wanted is not None and (wanted.shape != (blocks,) or wanted.dtype != bool):
         raise ValueError(f"wanted blocks of shape {wanted.shape} and type {wanted.dtype}, expected ({blocks},), bool")
-    audio = _room(len(voices), samples, out)
+    given = slice(None) if wanted is None else wanted.repeat(64)[:samples]
+    audio = _room(len(voices), samples if wanted is None else given.sum(), out)
     if sample_rate_hz < LOWEST_RATE_HZ or not is_exact():
-        return engine_render(voices, note, sample_rate_hz, audio)
+        audio[:] = engine_render(voices, note, sample_rate_hz)[:, given]
+        return audio
     _play(voices, note, sample_rate_hz, threads, audio, wanted)
     return audio

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 
 from .audio_models import FRAME, HOP, N_MELS, SAMPLE_RATE_HZ, WINDOW_HOP, log_mel_at, pre_emphasis
@@ -44,7 +43,7 @@ def blocks_of(
     return wanted
 
 # %% ../nbs/02_fm_windows.ipynb #d8606c0d
-_AT_ONCE = 32 # voices that a thread plays side by side
+_AT_ONCE = 128 # voices that a thread plays side by side
 
 
 class FMWindows(nn.Module):
@@ -58,7 +57,7 @@ class FMWindows(nn.Module):
         self.windows, self.note = tuple(windows), Note()
         self.features, self.begins = FRAMES * N_MELS, frame_begins(windows)
         self.wanted = blocks_of(self.begins, round(self.note.duration_s * SAMPLE_RATE_HZ))
-        self.cuts = np.arange(len(self.begins)) * FRAME # where frames begin that stand in a row
+        self.cuts = self.wanted.repeat(BLOCK).cumsum()[self.begins] - 1 # where frames begin in what is played
 
     def forward(
         self,
@@ -67,14 +66,12 @@ class FMWindows(nn.Module):
         voices = to_dx7(get_synth("dexed"), presets.detach().float().numpy(force=True))
         parts = [voices[i:i + _AT_ONCE] for i in range(0, len(voices), _AT_ONCE)]
         with ThreadPoolExecutor(min(len(parts), available_cores()) or 1) as pool:
-            heard = [torch.from_numpy(one) for part in pool.map(self._hear, parts) for one in part]
-        return torch.stack(heard).to(presets.device) if heard else presets.new_empty(0, len(self.windows), self.features)
+            heard = [torch.from_numpy(mel) for mels in pool.map(self._hear, parts) for mel in mels]
+        shape = len(voices), len(self.windows), self.features
+        return torch.stack(heard).reshape(shape).to(presets.device) if heard else presets.new_empty(shape)
 
-    def _hear(self, voices: np.ndarray) -> np.ndarray: # (B, 155) -> (B, W, 4 * 128)
+    def _hear(self, voices: np.ndarray) -> list[np.ndarray]: # (B, 155) -> B of (W * 4, 128)
         from synthproxy.dx7_batch import render_batch # only where something is heard
 
-        mels = [log_mel_at(self._frames(line), self.cuts) for line in render_batch(voices, self.note, SAMPLE_RATE_HZ, wanted=self.wanted)]
-        return np.stack(mels).reshape(len(voices), len(self.windows), -1)
-
-    def _frames(self, line: np.ndarray) -> np.ndarray: # (T,) -> (F * 800,) one frame after the other
-        return pre_emphasis(sliding_window_view(line, FRAME + 1)[self.begins] * np.float32(DEXED_GAIN)).reshape(-1)
+        played = render_batch(voices, self.note, SAMPLE_RATE_HZ, wanted=self.wanted)
+        return [log_mel_at(pre_emphasis(line * np.float32(DEXED_GAIN)), self.cuts) for line in played]
