@@ -422,7 +422,7 @@ def main(
     show = change.assign(type=[p.type for p in synth.parameters], steps=steps, default=[p.default for p in synth.parameters])
     print(show.round(4).to_string(index=False))
     print(_summary(path, synth, seen))
-    print(f"Now edit the column 'used' (and 'weights', 'module'), set SYNTHPROXY_SPECS to the folder of {path.name}"
+    print(f"Now edit the column 'used' (and 'weights', 'module', 'role'), set SYNTHPROXY_SPECS to the folder of {path.name}"
           + ("" if plugin.endswith(".dsp") else f", and {path_variable(path.stem)} to the plug-in") + f"; the synth's name is {path.stem}")
 
 

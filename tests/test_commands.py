@@ -8,13 +8,13 @@ ROOT = Path(__file__).parent.parent
 COMMAND = re.compile(r"(?:make [a-z]|papermill nbs/|synthproxy-[a-z]+ |docker |nbdev_|conda |doit )[^`\n]*")
 NOT_RUN = {
     "make reproduce PROFILE=cpu": "hours; its results are committed",
-    "make reproduce SYNTH=tinyfm": "an example name",
-    "papermill nbs/05_eval.ipynb out.ipynb -p synth tinyfm": "an example name",
+    "make reproduce SYNTH=tiny": "an example name",
+    "papermill nbs/05_eval.ipynb out.ipynb -p synth tiny": "an example name",
     "make reproduce PROFILE=paper": "needs a GPU",
     "docker build": "no Docker in CI; its steps are those of .ci/run, see test_the_container_is_set_up_as_ci_is",
     "synthproxy-scan PLUGIN": "a pattern",
     "synthproxy-scan /usr/lib/vst3/Some.vst3": "an example name",
-    "synthproxy-scan tinyfm.dsp": "run by the tutorial with whole paths",
+    "synthproxy-scan tiny.dsp": "run by the tutorial with whole paths",
     "synthproxy-search target.wav": "an example name; test_the_command_end_to_end calls it",
     "synthproxy-presets FOLDER": "a pattern; test_a_folder_as_a_table calls it",
     "synthproxy-similar preset.syx": "an example name; test_the_commands_for_presets calls it",
