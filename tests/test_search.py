@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthproxy import search
+from synthproxy import search, search_study
 from synthproxy.audio_models import SAMPLE_RATE_HZ, get_audio_model
 from synthproxy.datasets import get_dataset
 from synthproxy.distances import DISTANCES, measure_sounds
@@ -94,6 +94,21 @@ def test_the_right_preset_comes_first_and_stages_never_worsen(proxy, pool, peopl
     validate(DEXED, found.presets)
     again = search.search(target, others, proxy, RENDERER, renders=40)
     assert np.array_equal(again.presets, found.presets) # the same presets every time
+
+
+def test_a_study_goes_on_where_it_was_stopped(pool, monkeypatch, tmp_path, mn04_weights):
+    monkeypatch.setattr(search_study, "study_pool", lambda proxy, people: (pool, 8)) # the real one takes minutes
+    monkeypatch.setattr(search_study, "RENDERS", (2, 6, 12))
+    monkeypatch.setattr(search_study, "results_path", lambda name="search.csv": tmp_path / name)
+    search_study.run_study("handcrafted", 1, most=12)
+    first = search_study.targets_of("handcrafted")
+    search_study.run_study("handcrafted", 2, most=12)
+    both, results = search_study.targets_of("handcrafted"), search_study.read_table(tmp_path / "search.csv", search_study.COLUMNS)
+    assert both.target.nunique() == 2 and both[both.target.isin(first.target)].reset_index(drop=True).equals(first)
+    known = results[results.method == "search"]
+    assert set(known.stage) == set(search.STAGES) and (known.targets == 2).all()
+    assert np.isclose(known.value[(known.stage == "evolution") & (known.renders == 6) & (known.metric == "mn04_l1")].item(),
+                      both[(both.method == "search") & (both.stage == "evolution") & (both.renders == 6)].mn04_l1.mean())
 
 
 def test_a_preset_that_cannot_be_played_costs_one_render(pool, people):
