@@ -482,10 +482,11 @@ def render_batch(
     samples, blocks, _ = note_samples(note, sample_rate_hz)
     if wanted is not None and (wanted.shape != (blocks,) or wanted.dtype != bool):
         raise ValueError(f"wanted blocks of shape {wanted.shape} and type {wanted.dtype}, expected ({blocks},), bool")
-    given = slice(None) if wanted is None else wanted.repeat(64)[:samples]
-    audio = _room(len(voices), samples if wanted is None else given.sum(), out)
+    given = np.ones(samples, bool) if wanted is None else wanted.repeat(64)[:samples]
+    audio = _room(len(voices), given.sum(), out)
     if sample_rate_hz < LOWEST_RATE_HZ or not is_exact():
-        audio[:] = engine_render(voices, note, sample_rate_hz)[:, given]
+        for voice, line in zip(voices, audio):
+            line[:] = engine_render(voice[None], note, sample_rate_hz)[0, given]
         return audio
     _play(voices, note, sample_rate_hz, threads, audio, wanted)
     return audio

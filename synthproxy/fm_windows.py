@@ -43,7 +43,7 @@ def blocks_of(
     return wanted
 
 # %% ../nbs/02_fm_windows.ipynb #d8606c0d
-_AT_ONCE = 128 # voices that a thread plays side by side
+_AT_ONCE = 16, 128 # voices that a thread plays side by side: at least, at most
 
 
 class FMWindows(nn.Module):
@@ -64,7 +64,8 @@ class FMWindows(nn.Module):
         presets: Tensor, # (B, 100) Dexed presets; ValueError where invalid
     ) -> Tensor: # (B, W, 4 * 128) log mel spectra, without gradients
         voices = to_dx7(get_synth("dexed"), presets.detach().float().numpy(force=True))
-        parts = [voices[i:i + _AT_ONCE] for i in range(0, len(voices), _AT_ONCE)]
+        each = np.clip(-(-len(voices) // available_cores()), *_AT_ONCE)
+        parts = [voices[i:i + each] for i in range(0, len(voices), each)]
         with ThreadPoolExecutor(min(len(parts), available_cores()) or 1) as pool:
             heard = [torch.from_numpy(mel) for mels in pool.map(self._hear, parts) for mel in mels]
         shape = len(voices), len(self.windows), self.features

@@ -236,7 +236,7 @@ def result(
         except TimeoutError as error:
             self._scratch.sweep()
             raise WorkerError(f"no answer within {task.arguments[2]:g} s") from error
-    raise HostError("worker processes end as soon as they begin: is there memory, and room for files?")
+    raise HostError('worker processes end as soon as they begin: is there memory, room for files, and in a script `if __name__ == "__main__":` before its calls?')
 
 # %% ../nbs/01_hosts.ipynb #1c2b9e14
 @patch

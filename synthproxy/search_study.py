@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['RENDERS', 'STUDY_SEED', 'SEARCHED', 'OTHER_SYNTHS', 'MEASURES', 'TARGET_ROW', 'TARGET_COLUMNS', 'COLUMNS', 'to_unit',
-           'from_unit', 'evolve_blindly', 'study_targets', 'study_pool', 'best_sounds', 'judge', 'results_path',
-           'add_results', 'recall_from_audio', 'run_study', 'targets_of']
+           'from_unit', 'evolve_blindly', 'study_targets', 'sounds_of', 'study_pool', 'best_sounds', 'judge',
+           'results_path', 'add_results', 'recall_from_audio', 'targets_of', 'run_study', 'summarise']
 
 # %% ../nbs/07_search_study.ipynb #f30aabd4
 import base64
 import io
 import json
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from itertools import groupby
 from pathlib import Path
 
 import cma
@@ -76,23 +79,34 @@ SEARCHED = ("handcrafted", "other_synths") # where targets come from
 OTHER_SYNTHS = ("amsynth", "faust_poly")
 MEASURES = ("mrstft", "mel", "mfcc", "mss", "wmfcc", "sot", "rms") # that no search follows
 TARGET_ROW = ["synth", "split", "target", "method", "stage", "renders"]
-TARGET_COLUMNS = [*TARGET_ROW, "mn04_l1", *MEASURES, "hardware", "commit"] # of results/search_targets.csv
+TARGET_COLUMNS = [*TARGET_ROW, "mn04_l1", *MEASURES, "proxy", "hardware", "commit"] # of results/search_targets.csv
 COLUMNS = ["method", "synth", "split", "stage", "renders", "metric", "value", "std", "targets", "hardware", "commit"] # of results/search.csv
 
 
 def study_targets(
     split: str, # one of SEARCHED
-    count: int,
-) -> dict[str, np.ndarray]: # name -> (T,) sound at 32 kHz
+    count: int, # ValueError where there are fewer
+) -> list[str]: # synth and row of the hand-crafted set, e.g. "amsynth 12"
     "Sounds to search for, chosen by a seed: people's presets of Dexed, or of other synths in equal parts."
     made_by = OTHER_SYNTHS if check_choice(split, SEARCHED, "split") == "other_synths" else ("dexed",)
-    found = {}
+    found = []
     for i, synth in enumerate(made_by):
-        presets, share = get_dataset(synth, "cpu", "handcrafted").presets, (count + i) // len(made_by)
-        chosen = np.random.default_rng(STUDY_SEED).permutation(len(presets))[:share]
-        audio = get_renderer(synth, SAMPLE_RATE_HZ).render(presets[chosen], SEARCH_NOTE)
-        found |= {f"{synth} {row}": sound for row, sound in zip(chosen, audio)}
+        there, share = len(get_dataset(synth, "cpu", "handcrafted")), (count + i) // len(made_by)
+        if share > there:
+            raise ValueError(f"{share} sounds of {synth}: there are {there}")
+        found += [f"{synth} {row}" for row in np.random.default_rng(STUDY_SEED).permutation(there)[:share]]
     return found
+
+
+def sounds_of(
+    targets: list[str], # from study_targets
+) -> Iterator[tuple[str, np.ndarray]]: # target, (T,) at 32 kHz
+    "Play targets, one after the other."
+    for synth, names in groupby(targets, lambda name: name.split()[0]):
+        presets, renderer = get_dataset(synth, "cpu", "handcrafted").presets, get_renderer(synth, SAMPLE_RATE_HZ)
+        with closing(renderer) if hasattr(renderer, "close") else nullcontext():
+            for name in names:
+                yield name, renderer.render(presets[[int(name.split()[1])]], SEARCH_NOTE)[0]
 
 
 def study_pool(
@@ -114,7 +128,6 @@ def best_sounds(
     proxy: SynthProxy,
     order: np.ndarray, # rows of the pool in the order in which `random` plays them
     bank: np.ndarray, # (V, D) embeddings of the sounds of the pool's first rows
-    most: int = 1000, # renders of CMA-ES
 ) -> dict[tuple[str, str, int], np.ndarray]: # (method, stage, renders) -> (P,) the best preset
     "What every method finds for one target."
     renderer, model = get_renderer(proxy.synth.name, SAMPLE_RATE_HZ), get_audio_model(proxy.config["audio_model"]).takes(SAMPLE_RATE_HZ)
@@ -128,7 +141,7 @@ def best_sounds(
     blind = Audition(target, renderer, model, RENDERS[1])
     blind.play(pool.presets[order[:RENDERS[1]]], pool.embeddings[order[:RENDERS[1]]], [""] * RENDERS[1], "retrieval")
     seeded = evolve_blindly(Audition(target, renderer, model, RENDERS[1]), plain.presets[np.argmin(plain.distances[:10])])
-    scratch = evolve_blindly(Audition(target, renderer, model, most))
+    scratch = evolve_blindly(Audition(target, renderer, model, RENDERS[2]))
     for method, stage, audition in (("retrieval", "retrieval", plain), ("random", "", blind), ("cma_es_seeded", "evolution", seeded), ("cma_es", "evolution", scratch)):
         for renders in (n for n in RENDERS if n <= len(audition.presets)):
             found[method, stage, renders] = audition.presets[np.argmin(audition.distances[:renders])]
@@ -157,13 +170,11 @@ def results_path(
 
 
 def add_results(
-    rows: pd.DataFrame, # columns method, synth, split, stage, renders, metric, value, std, targets
+    rows: pd.DataFrame, # with COLUMNS
     path: Path | None = None, # None: results/search.csv
 ) -> pd.DataFrame: # all results
     "Put rows into the table of results; those of the same method, synth, split, stage, renders and metric are replaced."
-    path, made = path or results_path(), provenance()
-    rows = rows.assign(hardware=made["hardware"], commit=made["commit"])[COLUMNS]
-    return replace_rows(path, rows, COLUMNS[:6], COLUMNS, float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
+    return replace_rows(path or results_path(), rows[COLUMNS], COLUMNS[:6], COLUMNS, float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
 
 # %% ../nbs/07_search_study.ipynb #dded35f1
 def recall_from_audio(
@@ -183,34 +194,51 @@ def recall_from_audio(
     return pd.DataFrame(rows, columns=["method", "stage", "renders", "metric", "value"])
 
 # %% ../nbs/07_search_study.ipynb #acf76192
+_KINDS = {"keep_default_na": False, "na_values": {name: "" for name in ("mn04_l1", *MEASURES)}} # of read_table
+
+
+def targets_of(
+    split: str, # one of SEARCHED
+    proxy: SynthProxy,
+) -> pd.DataFrame: # columns TARGET_COLUMNS
+    "What is known of each target, of searches with this proxy."
+    table = read_table(results_path("search_targets.csv"), TARGET_COLUMNS, **_KINDS)
+    return table[(table.split == split) & (table.proxy == _name(proxy))].reset_index(drop=True)
+
+
+def _name(proxy: SynthProxy) -> str: # which training it is from
+    return f"{proxy.config['encoder']} {proxy.config['commit']}"
+
+
 def run_study(
     split: str, # one of SEARCHED
-    count: int, # targets; recall has up to 200
-    most: int = 1000, # renders of CMA-ES from scratch
+    count: int, # targets to be known
 ) -> pd.DataFrame: # results/search.csv as it then stands
     "Compare the searches on some targets. Each goes into results/search_targets.csv when it is done, and is not done again: delete its rows to measure it anew."
-    proxy, people = SynthProxy.from_pretrained("dexed"), get_dataset("dexed", "cpu", "handcrafted")
+    proxy, people, targets = SynthProxy.from_pretrained("dexed"), get_dataset("dexed", "cpu", "handcrafted"), study_targets(split, count)
     pool, voices = study_pool(proxy, people.presets)
-    renderer, model, sounds = get_renderer("dexed", SAMPLE_RATE_HZ), get_audio_model("mn04"), study_targets(split, count)
-    bank = np.concatenate([model.embed(renderer.render(part)) for part in np.array_split(pool.presets[:voices], 32)])
-    order = voices + np.random.default_rng(STUDY_SEED).permutation(len(pool.presets) - voices)
-    known = targets_of(split)
-    for name in tqdm([name for name in sounds if name not in set(known.target)], "targets", disable=None):
-        target = make_target(sounds[name])
-        rows, made = judge(target, best_sounds(target, pool, proxy, order, bank, most), proxy), provenance()
-        rows = rows.assign(synth="dexed", split=split, target=name, hardware=made["hardware"], commit=made["commit"])
-        replace_rows(results_path("search_targets.csv"), rows[TARGET_COLUMNS], TARGET_ROW, TARGET_COLUMNS, float_format="%.5g", keep_default_na=False)
-    table = targets_of(split)
-    table = table[table.target.isin(sounds)].melt(TARGET_ROW, ["mn04_l1", *MEASURES], "metric")
-    table = table.groupby(["method", "stage", "renders", "metric"]).value.agg(["mean", "std", "count"]).reset_index()
-    table = table.rename(columns={"mean": "value", "count": "targets"})
+    renderer, model, made = get_renderer("dexed", SAMPLE_RATE_HZ), get_audio_model("mn04"), provenance()
+    left = [name for name in targets if name not in set(targets_of(split, proxy).target)]
+    if left:
+        bank = np.concatenate([model.embed(renderer.render(part)) for part in np.array_split(pool.presets[:voices], 32)])
+        order = voices + np.random.default_rng(STUDY_SEED).permutation(len(pool.presets) - voices)
+    for name, sound in tqdm(sounds_of(left), "targets", len(left), disable=None):
+        target = make_target(sound)
+        rows = judge(target, best_sounds(target, pool, proxy, order, bank), proxy)
+        rows = rows.assign(synth="dexed", split=split, target=name, proxy=_name(proxy), hardware=made["hardware"], commit=made["commit"])
+        replace_rows(results_path("search_targets.csv"), rows, TARGET_ROW, TARGET_COLUMNS, float_format="%.5g", **_KINDS)
+    table = summarise(targets_of(split, proxy))
     if split == "handcrafted":
         chosen = np.random.default_rng(STUDY_SEED).permutation(len(people))[:200]
-        table = pd.concat([table, recall_from_audio(proxy, pool, people.presets, people.embeddings, chosen).assign(std=np.nan, targets=len(chosen))])
+        recalls = recall_from_audio(proxy, pool, people.presets, people.embeddings, chosen)
+        table = pd.concat([table, recalls.assign(std=np.nan, targets=len(chosen), hardware=made["hardware"], commit=made["commit"])])
     return add_results(table.assign(synth="dexed", split=split))
 
 
-def targets_of(split: str) -> pd.DataFrame: # columns TARGET_COLUMNS
-    "What is known of each target."
-    table = read_table(results_path("search_targets.csv"), TARGET_COLUMNS, keep_default_na=False)
-    return table[table.split == split]
+def summarise(
+    targets: pd.DataFrame, # columns TARGET_COLUMNS, from targets_of
+) -> pd.DataFrame: # columns method, stage, renders, metric, value, std, targets, hardware, commit
+    "Mean and standard deviation over targets, and where these were measured."
+    by = targets.melt([*TARGET_ROW, "hardware", "commit"], ["mn04_l1", *MEASURES], "metric").groupby(["method", "stage", "renders", "metric"])
+    table = by.value.agg(["mean", "std", "count"]).rename(columns={"mean": "value", "count": "targets"})
+    return table.join(by[["hardware", "commit"]].agg(lambda x: "; ".join(sorted(set(x))))).reset_index()

@@ -124,6 +124,21 @@ def test_a_block_without_active_carriers_is_silent():
     assert steps.shape == (64, 250, 6) and (loud <= heard)[~looping].all() and (heard & ~loud).mean() < .05 < heard.mean()
 
 
+@pytest.mark.parametrize("rate", [32_000, 11_025])
+@pytest.mark.parametrize("blocks", [[], [0, 1, 5], [3, -1], slice(None)])
+def test_wanted_blocks_are_those_of_the_whole_note(rate, blocks):
+    voices, note = random_voices(70, 3), Note(hold_s=.1, duration_s=.1999, fade_s=0.0)
+    voices[:, 135] = 0 # no feedback
+    whole = render_batch(voices, note, rate)
+    wanted = np.zeros(-(-whole.shape[1] // 64), bool)
+    wanted[blocks] = True
+    true = whole[:, wanted.repeat(64)[:whole.shape[1]]]
+    assert whole.shape[1] % 64 and np.array_equal(render_batch(voices, note, rate, threads=2, wanted=wanted), true)
+    room = np.full(true.shape, 7, np.float32)
+    assert render_batch(voices, note, rate, out=room, wanted=wanted) is room and np.array_equal(room, true)
+    assert render_batch(voices[:0], note, rate, wanted=wanted).shape == (0, true.shape[1])
+
+
 def test_room_for_audio_is_filled_and_nothing_of_it_stays():
     voices, note = random_voices(40, 6), Note(**SHORT)
     voices[::2, [7, 28, 49, 70, 91, 112]] = 0 # levels after release: half of the voices end

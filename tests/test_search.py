@@ -96,19 +96,38 @@ def test_the_right_preset_comes_first_and_stages_never_worsen(proxy, pool, peopl
     assert np.array_equal(again.presets, found.presets) # the same presets every time
 
 
-def test_a_study_goes_on_where_it_was_stopped(pool, monkeypatch, tmp_path, mn04_weights):
+def test_a_study_goes_on_where_it_was_stopped(proxy, pool, monkeypatch, tmp_path, mn04_weights):
     monkeypatch.setattr(search_study, "study_pool", lambda proxy, people: (pool, 8)) # the real one takes minutes
     monkeypatch.setattr(search_study, "RENDERS", (2, 6, 12))
     monkeypatch.setattr(search_study, "results_path", lambda name="search.csv": tmp_path / name)
-    search_study.run_study("handcrafted", 1, most=12)
-    first = search_study.targets_of("handcrafted")
-    search_study.run_study("handcrafted", 2, most=12)
-    both, results = search_study.targets_of("handcrafted"), search_study.read_table(tmp_path / "search.csv", search_study.COLUMNS)
-    assert both.target.nunique() == 2 and both[both.target.isin(first.target)].reset_index(drop=True).equals(first)
+    searched, find = [], search_study.best_sounds
+
+    def count(*given) -> dict: # and stop at the second
+        searched.append(given)
+        if len(searched) == 2:
+            raise KeyboardInterrupt
+        return find(*given)
+
+    monkeypatch.setattr(search_study, "best_sounds", count)
+    with pytest.raises(KeyboardInterrupt):
+        search_study.run_study("handcrafted", 2)
+    search_study.run_study("handcrafted", 2)
+    assert len(searched) == 3
+    each, results = search_study.targets_of("handcrafted", proxy), search_study.read_table(tmp_path / "search.csv", search_study.COLUMNS)
+    assert list(dict.fromkeys(each.target)) == sorted(search_study.study_targets("handcrafted", 2))
     known = results[results.method == "search"]
     assert set(known.stage) == set(search.STAGES) and (known.targets == 2).all()
     assert np.isclose(known.value[(known.stage == "evolution") & (known.renders == 6) & (known.metric == "mn04_l1")].item(),
-                      both[(both.method == "search") & (both.stage == "evolution") & (both.renders == 6)].mn04_l1.mean())
+                      each[(each.method == "search") & (each.stage == "evolution") & (each.renders == 6)].mn04_l1.mean())
+
+
+def test_other_synths_are_searched_for_in_equal_parts():
+    names = search_study.study_targets("other_synths", 51)
+    assert len(set(names)) == 51 and sum(name.startswith("amsynth ") for name in names) == 25
+    (name, sound), = search_study.sounds_of([names[-1]])
+    assert name.startswith("faust_poly ") and rms(sound[None])[0] > .001
+    with pytest.raises(ValueError, match="100 sounds of faust_poly: there are 64"):
+        search_study.study_targets("other_synths", 200)
 
 
 def test_a_preset_that_cannot_be_played_costs_one_render(pool, people):
