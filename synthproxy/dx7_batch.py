@@ -209,8 +209,9 @@ def is_looped(
 
 @njit(nogil=True, cache=True)
 def _find_needed(algorithm, feedback, gains, wanted, near, looped, needed): # fills looped and needed, (n, blocks), which are 0; wanted, near: (blocks,)
+    blocks = np.flatnonzero(near)
     for v in range(len(looped)):
-        for b in np.flatnonzero(near):
+        for b in blocks:
             active = 0
             for o in range(6):
                 active |= is_active(gains, v, b, o) << o

@@ -1,11 +1,11 @@
 """Learning curves: what is kept, what is made again, and what cannot be."""
-import pandas as pd
 import pytest
 
 import synthproxy.hpo as hpo
 import synthproxy.learning_curves as curves
 from synthproxy.datasets import Recipe, generate
 from synthproxy.metrics import mrr_512
+from synthproxy.results import read_table
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_a_run_that_is_kept_is_not_made_again(config, tmp_path, monkeypatch):
     asked = ["nothing", "rows x 2 + epochs x 0.5", "epochs x 2 + learning_rate x 0.5"]
     curves.keep_curves(config, asked[:2], path, device="cpu")
     before = path.read_bytes()
-    monkeypatch.setattr(curves, "learning_curve", lambda config, change, device: measured.append(change) or pd.read_csv(path, dtype={"commit": str}).assign(change=change)[:1])
+    monkeypatch.setattr(curves, "learning_curve", lambda config, change, device: measured.append(change) or read_table(path, ["commit"]).assign(change=change)[:1])
     measured = []
     curves.keep_curves(config, asked[:2], path, device="cpu")
     assert not measured and path.read_bytes() == before

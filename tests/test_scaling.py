@@ -6,6 +6,7 @@ import torch
 
 import synthproxy.scaling as scaling
 from synthproxy.datasets import Recipe, generate
+from synthproxy.results import read_table
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_a_run_is_measured_once(small):
     assert small.read_bytes() == content
     scaling.measure("dexed", "smoke", "mlp_oh", 128, seed=3, variant="other", average=.9, augment=True, loss="mse")
     scaling.measure_nearest("dexed", "smoke", 64)
-    whole = pd.read_csv(small, dtype={"commit": str}) # 64065e530221 is no number
+    whole = read_table(small, scaling.COLUMNS)
     assert set(whole.variant) == {"standard", "other"} and set(whole.encoder) == {"mlp_oh", "nearest"}
     pd.testing.assert_frame_equal(whole[(whole.variant == "standard") & (whole.encoder == "mlp_oh")].reset_index(drop=True), known)
     torch.manual_seed(0)
