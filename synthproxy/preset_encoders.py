@@ -411,10 +411,12 @@ def hear(self: WindowEncoder, presets: Tensor) -> Tensor: # (B, P) -> (B, W, fea
 
 
 @patch
-def _listen(self: WindowEncoder, heard: Tensor, reasoned: Tensor) -> tuple[Tensor, Tensor]: # (B, W, features), (B, D) -> (B, W, D), (B, D)
-    state, shares = self.over_time(self.read(heard.float() + 0.4) + self.when), self.shares[:, None] # spectra are about centred
-    said = self.say(state)
-    return said, (said * shares).sum(1) + self.add(torch.cat([(state * shares).sum(1), state.amax(1), reasoned], -1))
+def _listen(self: WindowEncoder, heard: Tensor, reasoned: Tensor) -> tuple[Tensor, Tensor]: # (B, W, features), (B, D) -> (B, W, deep), (B, D)
+    state = self.over_time(self.read(heard.float() + 0.4) + self.when) # spectra are about centred
+    norm, (inward, relu, outward) = self.say
+    deep = relu(inward(norm(state)))
+    said = outward(self.shares @ deep) # the mean of what each window says, for the last layer is linear
+    return deep, said + self.add(torch.cat([self.shares @ state, state.amax(1), reasoned], -1))
 
 
 @patch
@@ -425,7 +427,8 @@ def say_each(
 ) -> tuple[Tensor, Tensor, Tensor]: # (B, W, D) what each window says, (B, D) the embedding, and (B, D) what the graph says of it
     "The prediction, the predictions of single windows that it is made of, and that of the graph, which has to be learned too."
     reasoned = self.graph(presets)
-    return *self._listen(self.hear(presets) if heard is None else heard, reasoned.detach()), reasoned
+    deep, embedding = self._listen(self.hear(presets) if heard is None else heard, reasoned.detach())
+    return self.say[1][2](deep), embedding, reasoned
 
 
 @patch

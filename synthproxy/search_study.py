@@ -8,9 +8,6 @@ __all__ = ['SEARCHED', 'RENDERS', 'STUDY_SEED', 'OTHER_SYNTHS', 'MEASURES', 'TAR
            'results_path', 'add_results', 'recall_from_audio', 'targets_of', 'run_study', 'summarise']
 
 # %% ../nbs/07_search_study.ipynb #f30aabd4
-import base64
-import io
-import json
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -18,15 +15,14 @@ from pathlib import Path
 import cma
 import numpy as np
 import pandas as pd
-import soundfile
 from tqdm import tqdm
 
 from .audio_models import SAMPLE_RATE_HZ, get_audio_model
 from .datasets import get_dataset
 from .distances import measure_sounds
-from .metrics import own_ranks, l1_distances, recall
+from .metrics import l1_distances, recall
 from .plugins import get_renderer
-from .project import check_choice, check_parameters, project_root, provenance, write_json
+from .project import check_choice, check_parameters, project_root, provenance
 from .results import read_table, replace_rows
 from .search import SEARCH_NOTE, STAGES, Audition, Pool, Target, draw_presets, make_pool, make_target, nearest, pool_prior, search
 from .synths import Synth
@@ -229,7 +225,7 @@ def run_study(
         replace_rows(results_path("search_targets.csv"), rows, TARGET_ROW, TARGET_COLUMNS, float_format="%.5g", **_KINDS)
     table = summarise(targets_of(split, proxy))
     if split == "handcrafted":
-        chosen = np.random.default_rng(STUDY_SEED).permutation(len(people))[:200]
+        chosen = np.array([int(name.split()[1]) for name in study_targets(split, 200)])
         recalls = recall_from_audio(proxy, pool, people.presets, people.embeddings, chosen)
         table = pd.concat([table, recalls.assign(std=np.nan, targets=len(chosen), hardware=made["hardware"], commit=made["commit"])])
     return add_results(table.assign(synth="dexed", split=split))
