@@ -237,8 +237,8 @@ def forward(self: ModuleGraph, presets: Tensor) -> Tensor: # (B, P) -> (B, D)
     state = self.still(torch.cat([still, heard], -1))[:, :, None] # (B, M, 1 or T, hidden)
     state = self.read(state + self.moving(moving) if self.moving is not None else state)
     for tell_all, message, update in zip(self.tell_all, self.messages, self.updates):
-        sent = message(state).relu().chunk(edges.shape[1], -1)
-        received = [(edges[:, k] @ s.flatten(2)).view_as(state) for k, s in enumerate(sent)]
+        kinds = zip(edges.unbind(1), message.weight.chunk(edges.shape[1]), message.bias.chunk(edges.shape[1])) # one by one, as they lie in memory
+        received = [(acts @ F.linear(state, weight, bias).relu_().flatten(2)).view_as(state) for acts, weight, bias in kinds]
         told = torch.cat([state + tell_all(whole)[:, None, None], *received], -1)
         if update is self.updates[-1]: # only what is heard still matters
             where = heard[..., 0].nonzero(as_tuple=True)
