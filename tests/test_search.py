@@ -115,6 +115,10 @@ def test_a_study_goes_on_where_it_was_stopped(proxy, pool, monkeypatch, tmp_path
     assert len(searched) == 3
     each, results = search_study.targets_of("handcrafted", proxy), search_study.read_table(tmp_path / "search.csv", search_study.COLUMNS)
     assert list(dict.fromkeys(each.target)) == sorted(search_study.study_targets("handcrafted", 2))
+    found, ours = search_study.found_presets("handcrafted", proxy), each[(each.method == "search") & (each.stage == "evolution") & (each.renders == 6)]
+    played = RENDERER.render(found.loc[ours.target].to_numpy(), SEARCH_NOTE)
+    sounds = dict(search_study.sounds_of(list(ours.target)))
+    assert np.allclose(measure_sounds(played, np.stack([sounds[name] for name in ours.target]), ("mrstft",)).mrstft, ours.mrstft, rtol=1e-3)
     known = results[results.method == "search"]
     assert set(known.stage) == set(search.STAGES) and (known.targets == 2).all()
     assert np.isclose(known.value[(known.stage == "evolution") & (known.renders == 6) & (known.metric == "mn04_l1")].item(),
