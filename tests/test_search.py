@@ -117,7 +117,7 @@ def test_a_study_goes_on_where_it_was_stopped(proxy, pool, monkeypatch, tmp_path
     assert list(dict.fromkeys(each.target)) == sorted(search_study.study_targets("handcrafted", 2))
     found, ours = search_study.found_presets("handcrafted", proxy), each[(each.method == "search") & (each.stage == "evolution") & (each.renders == 6)]
     played = RENDERER.render(found.loc[ours.target].to_numpy(), SEARCH_NOTE)
-    sounds = dict(search_study.sounds_of(list(ours.target)))
+    sounds = {name: make_target(sound).audio for name, sound in search_study.sounds_of(list(ours.target))}
     assert np.allclose(measure_sounds(played, np.stack([sounds[name] for name in ours.target]), ("mrstft",)).mrstft, ours.mrstft, rtol=1e-3)
     known = results[results.method == "search"]
     assert set(known.stage) == set(search.STAGES) and (known.targets == 2).all()
