@@ -120,7 +120,7 @@ def test_a_study_goes_on_where_it_was_stopped(proxy, pool, monkeypatch, tmp_path
     sounds = {name: make_target(sound).audio for name, sound in search_study.sounds_of(list(ours.target))}
     assert np.allclose(measure_sounds(played, np.stack([sounds[name] for name in ours.target]), ("mrstft",)).mrstft, ours.mrstft, rtol=1e-3)
     known = results[results.method == "search"]
-    assert set(known.stage) == set(search.STAGES) and (known.targets == 2).all()
+    assert set(known.stage) == {*search.STAGES, search_study.WITHOUT} and (known.targets == 2).all()
     assert np.isclose(known.value[(known.stage == "evolution") & (known.renders == 6) & (known.metric == "mn04_l1")].item(),
                       each[(each.method == "search") & (each.stage == "evolution") & (each.renders == 6)].mn04_l1.mean())
 
