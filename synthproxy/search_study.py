@@ -142,7 +142,9 @@ def best_sounds(
     without = search(target, pool, proxy, renderer, model, RENDERS[1], stages=("retrieval", "evolution"))
     found["search", WITHOUT, RENDERS[1]] = without.presets[without.best(1)[0]]
     plain = search(target, pool, proxy, renderer, model, RENDERS[1], stages=("retrieval",))
-    seeded = evolve_blindly(Audition(target, renderer, model, most), plain.presets[np.argmin(plain.distances[:10])])
+    seeded = Audition(target, renderer, model, most)
+    seeded.play(plain.presets[:RENDERS[0]], plain.predicted[:RENDERS[0]], plain.sources[:RENDERS[0]], "retrieval")
+    evolve_blindly(seeded, seeded.presets[seeded.best(1)[0]])
     scratch = evolve_blindly(Audition(target, renderer, model, RENDERS[-1]))
     for method, stage, audition in (("retrieval", "retrieval", plain), ("cma_es_seeded", "evolution", seeded), ("cma_es", "evolution", scratch)):
         for renders in (n for n in RENDERS if n <= len(audition.presets)):
@@ -177,8 +179,8 @@ def add_results(
     rows: pd.DataFrame, # with COLUMNS
     path: Path | None = None, # None: results/search.csv
 ) -> pd.DataFrame: # all results
-    "Put rows into the table of results; those of the same method, synth, split, stage, renders and metric are replaced."
-    return replace_rows(path or results_path(), rows[COLUMNS], COLUMNS[:6], COLUMNS, float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
+    "Put rows into the table of results, in place of all of the same synth and split."
+    return replace_rows(path or results_path(), rows[COLUMNS], ["synth", "split"], COLUMNS, COLUMNS[:6], float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
 
 # %% ../nbs/07_search_study.ipynb #dded35f1
 def recall_from_audio(
@@ -237,7 +239,8 @@ def run_study(
     proxy, people, targets = SynthProxy.from_pretrained("dexed"), get_dataset("dexed", "cpu", "handcrafted"), study_targets(split, count)
     pool, voices = study_pool(proxy, people.presets)
     renderer, model, made = get_renderer("dexed", SAMPLE_RATE_HZ), get_audio_model("mn04"), provenance()
-    left = [name for name in targets if name not in set(targets_of(split, proxy).target)]
+    known = set(targets_of(split, proxy).target) & set(found_presets(split, proxy).index)
+    left = [name for name in targets if name not in known]
     if left:
         order = voices + np.random.default_rng(STUDY_SEED).permutation(len(pool.presets) - voices)[:RENDERS[-1]]
         bank, heard = (np.concatenate([model.embed(renderer.render(part)) for part in np.array_split(presets, 32)])

@@ -19,7 +19,7 @@ NOT_RUN = {
     "synthproxy-presets FOLDER": "a pattern; test_a_folder_as_a_table calls it",
     "synthproxy-similar preset.syx": "an example name; test_the_commands_for_presets calls it",
     "synthproxy-vary preset.syx": "an example name; test_the_commands_for_presets calls it",
-    "papermill nbs/07_search_study.ipynb out.ipynb -p targets": "half an hour; its results are committed",
+    "papermill nbs/07_search_study.ipynb out.ipynb -p targets": "hours; its results are committed",
     "papermill nbs/09_audio_models.ipynb out.ipynb -p synths": "half an hour; its results are committed",
     "papermill nbs/01_dx7_batch.ipynb out.ipynb -p voices": "minutes; its results are committed",
     "papermill nbs/03_datasets.ipynb out.ipynb -p profile paper -p scheduler": "a night; a cluster of two is in test_clusters",

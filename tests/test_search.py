@@ -99,6 +99,7 @@ def test_the_right_preset_comes_first_and_stages_never_worsen(proxy, pool, peopl
 def test_a_study_goes_on_where_it_was_stopped(proxy, pool, monkeypatch, tmp_path, mn04_weights):
     monkeypatch.setattr(search_study, "study_pool", lambda proxy, people: (pool, 8)) # the real one takes minutes
     monkeypatch.setattr(search_study, "RENDERS", (2, 6, 12))
+    monkeypatch.setattr(search_study, "LONG_EACH", 37) # of the two, dexed 222 and dexed 190, one is long
     monkeypatch.setattr(search_study, "results_path", lambda name="search.csv": tmp_path / name)
     searched, find = [], search_study.best_sounds
 
@@ -120,7 +121,11 @@ def test_a_study_goes_on_where_it_was_stopped(proxy, pool, monkeypatch, tmp_path
     sounds = {name: make_target(sound).audio for name, sound in search_study.sounds_of(list(ours.target))}
     assert np.allclose(measure_sounds(played, np.stack([sounds[name] for name in ours.target]), ("mrstft",)).mrstft, ours.mrstft, rtol=1e-3)
     known = results[results.method == "search"]
-    assert set(known.stage) == {*search.STAGES, search_study.WITHOUT} and (known.targets == 2).all()
+    assert set(known.stage) == {*search.STAGES, search_study.WITHOUT}
+    assert (known.targets == np.where(known.renders == 12, 1, 2)).all() and 12 in set(known.renders)
+    shortest = each.pivot(index=["target", "renders"], columns=["method", "stage"], values="mn04_l1")
+    assert (shortest["cma_es_seeded", "evolution"] <= shortest["retrieval", "retrieval"] + 1e-6)[:, 2].all() # what it starts from counts
+    assert (shortest["random", ""].unstack().diff(axis=1).fillna(0) <= 1e-6).all().all() # more renders, nothing worse
     assert np.isclose(known.value[(known.stage == "evolution") & (known.renders == 6) & (known.metric == "mn04_l1")].item(),
                       each[(each.method == "search") & (each.stage == "evolution") & (each.renders == 6)].mn04_l1.mean())
 
