@@ -181,7 +181,8 @@ def steps() -> tuple[Step, ...]:
         if (synth, PROFILE) == ("dexed", "cpu"): # what they show was measured apart, see there
             found.append(Step("06_scaling", both, [results / "scaling.csv"], []))
             found.append(Step("08_learning_curves", both, [results / "learning_curves.csv"], []))
-            found.append(Step("07_search_study", {}, [results / name for name in ("search.csv", "search_targets.csv", "search_presets.csv")], []))
+            searched = [results / name for name in ("search.csv", "search_targets.csv", "search_presets.csv")]
+            found.append(Step("07_search_study", {}, [*cards, *searched], trained))
             found.append(Step("09_audio_models", {}, [results / "audio_models.csv"], []))
     reports = [results / PROFILE / f"eval_{synth}.json" for synth in made]
     if not other:
