@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['SEARCHED', 'RENDERS', 'STUDY_SEED', 'LONG_EACH', 'WITHOUT', 'OTHER_SYNTHS', 'MEASURES', 'TARGET_ROW',
            'TARGET_COLUMNS', 'PRESET_ROW', 'COLUMNS', 'to_unit', 'from_unit', 'evolve_blindly', 'study_targets',
-           'sounds_of', 'study_pool', 'best_sounds', 'judge', 'results_path', 'add_results', 'recall_from_audio',
-           'targets_of', 'found_presets', 'run_study', 'summarise']
+           'row_of', 'sounds_of', 'study_pool', 'best_sounds', 'judge', 'results_path', 'add_results',
+           'recall_from_audio', 'targets_of', 'found_presets', 'run_study', 'summarise']
 
 # %% ../nbs/07_search_study.ipynb #f30aabd4
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import cma
 import numpy as np
@@ -99,14 +100,22 @@ def study_targets(
     return found
 
 
+def row_of(
+    target: str, # from study_targets
+) -> tuple[str, int]: # synth, row of its hand-crafted set
+    "Which preset a target is."
+    synth, row = target.split()
+    return synth, int(row)
+
+
 def sounds_of(
     targets: list[str], # from study_targets
 ) -> Iterator[tuple[str, np.ndarray]]: # target, (T,) at 32 kHz
     "Play targets, one after the other."
-    for synth, names in groupby(targets, lambda name: name.split()[0]):
+    for synth, names in groupby(targets, lambda name: row_of(name)[0]):
         presets, renderer = get_dataset(synth, "cpu", "handcrafted").presets, get_renderer(synth, SAMPLE_RATE_HZ)
         for name in names:
-            yield name, renderer.render(presets[[int(name.split()[1])]], SEARCH_NOTE)[0]
+            yield name, renderer.render(presets[[row_of(name)[1]]], SEARCH_NOTE)[0]
 
 
 def study_pool(
@@ -177,10 +186,9 @@ def results_path(
 
 def add_results(
     rows: pd.DataFrame, # with COLUMNS
-    path: Path | None = None, # None: results/search.csv
 ) -> pd.DataFrame: # all results
-    "Put rows into the table of results, in place of all of the same synth and split."
-    return replace_rows(path or results_path(), rows[COLUMNS], ["synth", "split"], COLUMNS, COLUMNS[:6], float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
+    "Put rows into results/search.csv, in place of all of the same synth and split."
+    return replace_rows(results_path(), rows[COLUMNS], ["synth", "split"], COLUMNS, COLUMNS[:6], float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
 
 # %% ../nbs/07_search_study.ipynb #dded35f1
 def recall_from_audio(
@@ -208,8 +216,7 @@ def targets_of(
     proxy: SynthProxy,
 ) -> pd.DataFrame: # columns TARGET_COLUMNS
     "What is known of each target, of searches with this proxy."
-    table = read_table(results_path("search_targets.csv"), TARGET_COLUMNS, **_KINDS)
-    return table[(table.split == split) & (table.proxy == _name(proxy))].reset_index(drop=True)
+    return _known("search_targets.csv", TARGET_COLUMNS, split, proxy, **_KINDS)
 
 
 def found_presets(
@@ -217,9 +224,13 @@ def found_presets(
     proxy: SynthProxy,
 ) -> pd.DataFrame: # index target, a column for each parameter
     "What the search found for each target with 100 renders, of searches with this proxy."
-    table = read_table(results_path("search_presets.csv"), [*PRESET_ROW, *proxy.synth.names])
-    table = table[(table.split == split) & (table.proxy == _name(proxy))]
+    table = _known("search_presets.csv", [*PRESET_ROW, *proxy.synth.names], split, proxy)
     return table.set_index("target")[list(proxy.synth.names)].astype(np.float32)
+
+
+def _known(name: str, columns: list[str], split: str, proxy: SynthProxy, **reading: Any) -> pd.DataFrame:
+    table = read_table(results_path(name), columns, **reading)
+    return table[(table.split == split) & (table.proxy == _name(proxy))].reset_index(drop=True)
 
 
 def _name(proxy: SynthProxy) -> str: # which training it is from
@@ -246,14 +257,14 @@ def run_study(
         bank, heard = (np.concatenate([model.embed(renderer.render(part)) for part in np.array_split(presets, 32)])
                        for presets in (pool.presets[:voices], pool.presets[order]))
     for name, sound in tqdm(sounds_of(left), "targets", len(left), disable=None):
-        target, is_long = make_target(sound), int(name.split()[1]) % LONG_EACH == 0
+        target, is_long = make_target(sound), row_of(name)[1] % LONG_EACH == 0
         found = best_sounds(target, pool, proxy, bank, order, heard, RENDERS[-1 if is_long else 1])
         _keep_preset(split, name, proxy, found["search", STAGES[-1], RENDERS[1]])
         rows = judge(target, found, proxy).assign(synth="dexed", split=split, target=name, proxy=_name(proxy), hardware=made["hardware"], commit=made["commit"])
         replace_rows(results_path("search_targets.csv"), rows, TARGET_ROW, TARGET_COLUMNS, float_format="%.5g", **_KINDS)
     table = summarise(targets_of(split, proxy))
     if split == "handcrafted":
-        chosen = np.array([int(name.split()[1]) for name in study_targets(split, 200)])
+        chosen = np.array([row_of(name)[1] for name in study_targets(split, 200)])
         recalls = recall_from_audio(proxy, pool, people.presets, people.embeddings, chosen)
         table = pd.concat([table, recalls.assign(std=np.nan, targets=len(chosen), hardware=made["hardware"], commit=made["commit"])])
     return add_results(table.assign(synth="dexed", split=split))
