@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SEARCHED', 'RENDERS', 'STUDY_SEED', 'LONG_EACH', 'WITHOUT', 'OTHER_SYNTHS', 'MEASURES', 'TARGET_ROW',
            'TARGET_COLUMNS', 'PRESET_ROW', 'COLUMNS', 'to_unit', 'from_unit', 'evolve_blindly', 'study_targets',
-           'row_of', 'sounds_of', 'study_pool', 'best_sounds', 'judge', 'results_path', 'add_results',
-           'recall_from_audio', 'targets_of', 'found_presets', 'run_study', 'summarise']
+           'row_of', 'sounds_of', 'study_pool', 'best_sounds', 'judge', 'results_path', 'recall_from_audio',
+           'targets_of', 'found_presets', 'run_study', 'add_results', 'summarise']
 
 # %% ../nbs/07_search_study.ipynb #f30aabd4
 from collections.abc import Iterator
@@ -184,12 +184,6 @@ def results_path(
     return project_root() / "results" / name
 
 
-def add_results(
-    rows: pd.DataFrame, # with COLUMNS
-) -> pd.DataFrame: # all results
-    "Put rows into results/search.csv, in place of all of the same synth and split."
-    return replace_rows(results_path(), rows[COLUMNS], ["synth", "split"], COLUMNS, COLUMNS[:6], float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
-
 # %% ../nbs/07_search_study.ipynb #dded35f1
 def recall_from_audio(
     proxy: SynthProxy,
@@ -246,10 +240,15 @@ def run_study(
     split: str, # one of SEARCHED
     count: int, # targets to be known
 ) -> pd.DataFrame: # results/search.csv as it then stands
-    "Compare the searches on some targets. Each goes into results/search_presets.csv and search_targets.csv when it is done, and is not done again: delete its rows to measure it anew."
+    "Compare the searches on some targets. Each goes into results/search_presets.csv and search_targets.csv when it is done, what is known so far into search.csv; it is not done again: delete its rows to measure it anew."
     proxy, people, targets = SynthProxy.from_pretrained("dexed"), get_dataset("dexed", "cpu", "handcrafted"), study_targets(split, count)
     pool, voices = study_pool(proxy, people.presets)
     renderer, model, made = get_renderer("dexed", SAMPLE_RATE_HZ), get_audio_model("mn04"), provenance()
+    recalls = pd.DataFrame()
+    if split == "handcrafted":
+        chosen = np.array([row_of(name)[1] for name in study_targets(split, 200)])
+        recalls = recall_from_audio(proxy, pool, people.presets, people.embeddings, chosen)
+        recalls = recalls.assign(std=np.nan, targets=len(chosen), hardware=made["hardware"], commit=made["commit"])
     known = set(targets_of(split, proxy).target) & set(found_presets(split, proxy).index)
     left = [name for name in targets if name not in known]
     if left:
@@ -262,12 +261,18 @@ def run_study(
         _keep_preset(split, name, proxy, found["search", STAGES[-1], RENDERS[1]])
         rows = judge(target, found, proxy).assign(synth="dexed", split=split, target=name, proxy=_name(proxy), hardware=made["hardware"], commit=made["commit"])
         replace_rows(results_path("search_targets.csv"), rows, TARGET_ROW, TARGET_COLUMNS, float_format="%.5g", **_KINDS)
-    table = summarise(targets_of(split, proxy))
-    if split == "handcrafted":
-        chosen = np.array([row_of(name)[1] for name in study_targets(split, 200)])
-        recalls = recall_from_audio(proxy, pool, people.presets, people.embeddings, chosen)
-        table = pd.concat([table, recalls.assign(std=np.nan, targets=len(chosen), hardware=made["hardware"], commit=made["commit"])])
-    return add_results(table.assign(synth="dexed", split=split))
+        add_results(split, proxy, recalls)
+    return add_results(split, proxy, recalls)
+
+
+def add_results(
+    split: str, # one of SEARCHED
+    proxy: SynthProxy,
+    recalls: pd.DataFrame, # from recall_from_audio, beside targets, hardware and commit; or empty
+) -> pd.DataFrame: # all results
+    "Summarise in results/search.csv what is known of each target, in place of all of the same synth and split."
+    rows = pd.concat([summarise(targets_of(split, proxy)), recalls]).assign(synth=proxy.synth.name, split=split)
+    return replace_rows(results_path(), rows[COLUMNS], ["synth", "split"], COLUMNS, COLUMNS[:6], float_format="%.6g", keep_default_na=False, na_values={"value": "", "std": ""})
 
 
 def summarise(

@@ -112,6 +112,8 @@ def test_a_study_goes_on_where_it_was_stopped(proxy, pool, monkeypatch, tmp_path
     monkeypatch.setattr(search_study, "best_sounds", count)
     with pytest.raises(KeyboardInterrupt):
         search_study.run_study("handcrafted", 2)
+    first = search_study.read_table(tmp_path / "search.csv", search_study.COLUMNS)
+    assert set(first.targets) == {1, 200} and set(first.method) == {"search", "retrieval", "random", "cma_es", "cma_es_seeded", "nearest_bank"}
     search_study.run_study("handcrafted", 2)
     assert len(searched) == 3
     each, results = search_study.targets_of("handcrafted", proxy), search_study.read_table(tmp_path / "search.csv", search_study.COLUMNS)
