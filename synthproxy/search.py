@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEARCH_NOTE', 'POOL_SEED', 'MEL_SHARE', 'STAGES', 'Target', 'find_key', 'load_target', 'make_target', 'Pool',
-           'predict', 'make_pool', 'pool_prior', 'draw_presets', 'open_pool', 'nearest', 'Audition', 'descend', 'vary',
-           'search']
+           'predict', 'make_pool', 'pool_prior', 'draw_presets', 'open_pool', 'nearest', 'level_mel', 'Audition',
+           'descend', 'vary', 'search']
 
 # %% ../nbs/07_search.ipynb #ada1d9e0
 import hashlib
@@ -27,7 +27,8 @@ from safetensors.numpy import load_file, save_file
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from .audio_models import SAMPLE_RATE_HZ, AudioModel, get_audio_model, log_mel
+from .audio_models import SAMPLE_RATE_HZ, AudioModel, compiled_log_mel, get_audio_model, log_mel
+from .compiled import HAVE_NUMBA
 from .plugins import RenderError, get_renderer
 from .presets import read_presets
 from .priors import Prior, describe_prior, get_prior, have_voices
@@ -110,7 +111,7 @@ def _fit(audio: np.ndarray, note: Note, said: list[str]) -> np.ndarray: # (T,) a
     if len(audio) > length:
         said.append(f"cut to {note.duration_s:g} s")
         audio = fade_out(audio[None, :length].copy(), round(note.fade_s * SAMPLE_RATE_HZ))[0]
-    audio = np.pad(audio, (0, length - len(audio)))
+    audio = np.pad(audio, (0, length - len(audio))).astype(np.float32)
     level = float(rms(audio[None])[0])
     if not _QUIET < level < _LOUD:
         said.append(f"level changed by {20 * math.log10(_LEVEL / level):+.0f} dB")
@@ -269,6 +270,14 @@ def nearest(
 MEL_SHARE = 0.25 # weight of log mel spectrograms in a distance, beside that of mn04's embeddings
 
 
+def level_mel(
+    audio: np.ndarray, # (T,) float32 at 32 kHz
+) -> np.ndarray: # (frames, 128)
+    "The log mel spectrogram of a sound that is brought to one level."
+    audio = audio * (np.float32(_LEVEL) / max(rms(audio[None])[0], np.float32(1e-6)))
+    return compiled_log_mel(audio) if HAVE_NUMBA else log_mel(torch.from_numpy(audio)[None])[0].numpy()
+
+
 class Audition:
     "Candidates that were played, and how near each came to a target."
 
@@ -278,18 +287,19 @@ class Audition:
         renderer: Renderer,
         model: AudioModel, # of the proxy
         renders: int, # that may be made
+        mel_share: float = MEL_SHARE, # weight of spectrograms in a distance
     ):
-        self.target, self.renderer, self.model, self.renders = target, renderer, model, renders
-        self.wanted, self.wanted_mel = model.embed(target.audio[None])[0], log_mel(torch.from_numpy(target.audio[None]))
+        self.target, self.renderer, self.model, self.renders, self.mel_share = target, renderer, model, renders, mel_share
+        self.wanted, self.wanted_mel = model.embed(target.audio[None])[0], level_mel(target.audio)
         self.presets = np.empty((0, len(renderer.synth)), np.float32) # (N, P) that were played
         self.embeddings, self.predicted = np.empty((2, 0, model.dims), np.float32) # (N, D) of their sounds; by the proxy
-        self.spectral = np.empty(0, np.float32) # (N,) mean absolute difference of log mel spectrograms
+        self.spectral = np.empty(0, np.float32) # (N,) mean absolute difference of log mel spectrograms, at one level
         self.sources: list[str] = [] # the preset of the pool from which each descends
         self.stages: list[str] = [] # by which it was found
 
     @property
-    def distances(self) -> np.ndarray: # (N,) of embeddings, L1, and a quarter of that of spectrograms; inf for what cannot be played
-        return np.abs(self.embeddings - self.wanted).mean(1) + MEL_SHARE * self.spectral
+    def distances(self) -> np.ndarray: # (N,) mean absolute difference of embeddings, and its share of that of spectrograms; inf for what cannot be played
+        return np.abs(self.embeddings - self.wanted).mean(1) + self.mel_share * self.spectral
 
     def best(self, k: int) -> np.ndarray: # (k,) rows, the nearest first
         return np.argsort(self.distances, kind="stable")[:k]
@@ -327,7 +337,7 @@ def _hear(self: Audition, presets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     def hear(i: int) -> None:
         if audio[i] is not None:
             embeddings[i] = self.model.embed(audio[i][None])[0]
-            spectral[i] = (log_mel(torch.from_numpy(audio[i][None])) - self.wanted_mel).abs().mean()
+            spectral[i] = np.abs(level_mel(audio[i]) - self.wanted_mel).mean()
 
     with ThreadPoolExecutor(available_cores()) as workers:
         list(workers.map(hear, range(len(audio))))
@@ -418,6 +428,8 @@ def _follow_gradient(audition: Audition, proxy: SynthProxy, renders: int) -> Non
 def _evolve(audition: Audition, proxy: SynthProxy, renders: int, generator: np.random.Generator) -> None:
     rows = audition.best(_PARENTS)
     rows = rows[np.isfinite(audition.distances[rows])]
+    if not len(rows):
+        return
     which = generator.choice(rows, _CHILDREN)
     share = generator.choice([0.02, 0.05, 0.1, 0.2], _CHILDREN)
     children = vary(proxy.synth, audition.presets[which], share, generator, audition.presets[audition.best(4 * _PARENTS)])
@@ -425,7 +437,7 @@ def _evolve(audition: Audition, proxy: SynthProxy, renders: int, generator: np.r
     new = [i for i in np.unique(children, axis=0, return_index=True)[1] if children[i].tobytes() not in played]
     children, which = children[new], which[new]
     predicted = predict(proxy, children)
-    expected = np.abs(predicted + _error(audition, which) - audition.wanted).mean(1) + MEL_SHARE * audition.spectral[which]
+    expected = np.abs(predicted + _error(audition, which) - audition.wanted).mean(1) + audition.mel_share * audition.spectral[which]
     first = np.argsort(expected, kind="stable")[:renders]
     audition.play(children[first], predicted[first], [audition.sources[i] for i in which[first]], "evolution")
 
@@ -439,6 +451,7 @@ def search(
     renders: int = 100, # at most
     stages: tuple[str, ...] = ("retrieval", "evolution"), # of STAGES, retrieval among them
     seed: int = 0,
+    mel_share: float = MEL_SHARE, # weight of log mel spectrograms in a distance; 0: embeddings alone
 ) -> Audition:
     "Find presets that sound like a target; ValueError for an unknown stage, or none to begin with."
     for stage in stages:
@@ -447,7 +460,7 @@ def search(
         raise ValueError(f"stages {stages} with {renders} renders: expected retrieval among them, and at least one render")
     renderer = renderer or get_renderer(proxy.synth.name, SAMPLE_RATE_HZ)
     model = model or get_audio_model(proxy.config["audio_model"]).takes(SAMPLE_RATE_HZ)
-    audition, generator = Audition(target, renderer, model, renders), np.random.default_rng(seed)
+    audition, generator = Audition(target, renderer, model, renders, mel_share), np.random.default_rng(seed)
     shares = {"gradient": max(1, renders // 8), "evolution": renders - max(1, renders // 6) - max(1, renders // 8)}
     left = {stage: share if stage in stages else 0 for stage, share in shares.items()}
     _retrieve(audition, pool, model.embed(target.at_c[None])[0], max(1, renders - sum(left.values())))

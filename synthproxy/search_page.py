@@ -27,7 +27,7 @@ from .audio_models import SAMPLE_RATE_HZ, log_mel
 from .plugins import get_renderer
 from .project import check_choice
 from .rendering import Renderer
-from .search import MEL_SHARE, Audition, Target, load_target, open_pool, search, vary
+from .search import Audition, Target, load_target, open_pool, search, vary
 from .synths import get_synth, list_synths, user_path
 from .proxies import SynthProxy
 from .writers import CARTRIDGE_VOICES, file_endings, write_presets
@@ -164,7 +164,7 @@ def find_presets(
              f"{len(presets.presets)} presets opened in {opened - start:.1f} s, searched in {time.perf_counter() - opened:.1f} s",
              *(f"{match.distance:.4f}  {match.name} ({match.source})" for match in found[:5]), f"{len(handed)} presets: {path}"]
     if html:
-        text = f"{len(audition.presets)} of {len(presets.presets)} candidates were rendered; distances are L1 between {proxy.config['audio_model']} embeddings and {MEL_SHARE:g} of that between log mel spectrograms."
+        text = f"{len(audition.presets)} of {len(presets.presets)} candidates were rendered; distances are L1 between {proxy.config['audio_model']} embeddings plus {audition.mel_share:g} of that between log mel spectrograms at one level."
         user_path(html).write_text(search_page(sound, found[:10], renderer, text), encoding="utf-8")
         lines.append(f"page: {user_path(html)}")
     return lines

@@ -123,9 +123,8 @@ def test_a_study_goes_on_where_it_was_stopped(proxy, pool, monkeypatch, tmp_path
     sounds = {name: make_target(sound).audio for name, sound in search_study.sounds_of(list(ours.target))}
     assert np.allclose(measure_sounds(played, np.stack([sounds[name] for name in ours.target]), ("mrstft",)).mrstft, ours.mrstft, rtol=1e-3)
     known = results[results.method == "search"]
-    assert set(known.stage) == {*search.STAGES, search_study.AFTER_GRADIENT}
+    assert set(known.stage) == {*search.STAGES, search_study.AFTER_GRADIENT, search_study.ALONE}
     assert (known.targets == np.where(known.renders == 12, 1, 2)).all() and 12 in set(known.renders)
-    each["distance"] = each.mn04_l1 + search.MEL_SHARE * each.mel
     shortest = each.pivot(index=["target", "renders"], columns=["method", "stage"], values="distance")
     assert (shortest["cma_es_seeded", "evolution"] <= shortest["retrieval", "retrieval"] + 1e-5)[:, 2].all() # what it starts from counts
     assert (shortest["random", ""].unstack().diff(axis=1).fillna(0) <= 1e-5).all().all() # more renders, nothing worse
@@ -140,6 +139,26 @@ def test_other_synths_are_searched_for_in_equal_parts():
     assert name.startswith("faust_poly ") and rms(sound[None])[0] > .001
     with pytest.raises(ValueError, match="100 sounds of faust_poly: there are 64"):
         search_study.study_targets("other_synths", 200)
+
+
+def test_a_search_hears_spectra_whatever_the_level(proxy, pool, people, mn04_weights):
+    sound = RENDERER.render(people.presets[[7]])[0]
+    for gain in (1.0, 4.0):
+        found = search.search(make_target(gain * sound.astype(np.float64)), pool, proxy, RENDERER, renders=4) # samples of any kind
+        assert np.array_equal(found.presets[found.spectral.argmin()], people.presets[7]) and found.spectral.min() < 1e-4
+    assert "gradient" not in found.stages # unless asked for
+    assert np.allclose(found.distances, np.abs(found.embeddings - found.wanted).mean(1) + found.spectral / 4)
+    alone = search.search(make_target(sound), pool, proxy, RENDERER, renders=4, mel_share=0)
+    assert np.allclose(alone.distances, np.abs(alone.embeddings - alone.wanted).mean(1))
+
+
+def test_a_search_ends_where_nothing_can_be_played(proxy, pool, people, mn04_weights):
+    class Mute(DexedRenderer):
+        def render(self, presets, note=SEARCH_NOTE):
+            raise RenderError("no")
+
+    found = search.search(make_target(RENDERER.render(people.presets[[0]])[0]), pool, proxy, Mute(), renders=12)
+    assert not matches(found) and 0 < len(found.presets) < 12
 
 
 def test_a_preset_that_cannot_be_played_costs_one_render(pool, people):
