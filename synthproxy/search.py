@@ -11,7 +11,8 @@ __all__ = ['SEARCH_NOTE', 'POOL_SEED', 'MEL_SHARE', 'STAGES', 'Target', 'find_ke
 import hashlib
 import json
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -408,10 +409,12 @@ STAGES = ("retrieval", "gradient", "evolution")
 _ROUND, _CHILDREN, _PARENTS = 12, 384, 8 # renders, children and parents of a round of evolution
 
 
-def _retrieve(audition: Audition, pool: Pool, embedding: np.ndarray, renders: int) -> None:
-    rows = nearest(embedding, pool, renders)
-    where = [f"{pool.names[i]} ({pool.sources[i]})" for i in rows]
-    audition.play(pool.presets[rows], pool.embeddings[rows], where, "retrieval")
+def _retrieve(audition: Audition, pool: Pool, embedding: np.ndarray, renders: int) -> Iterator[None]: # after each round
+    every = nearest(embedding, pool, renders)
+    for rows in np.split(every, range(_ROUND, len(every), _ROUND)):
+        where = [f"{pool.names[i]} ({pool.sources[i]})" for i in rows]
+        audition.play(pool.presets[rows], pool.embeddings[rows], where, "retrieval")
+        yield
 
 
 def _error(audition: Audition, rows: np.ndarray) -> np.ndarray: # (k, D) what the proxy got wrong of presets that were played
@@ -452,8 +455,11 @@ def search(
     stages: tuple[str, ...] = ("retrieval", "evolution"), # of STAGES, retrieval among them
     seed: int = 0,
     mel_share: float = MEL_SHARE, # weight of log mel spectrograms in a distance; 0: embeddings alone
+    seconds: float = math.inf, # after which no further round begins
+    said: str = "", # what a progress bar says; "": none
 ) -> Audition:
-    "Find presets that sound like a target; ValueError for an unknown stage, or none to begin with."
+    "Find presets that sound like a target, or what was found when time is up, or at Ctrl-C; ValueError for an unknown stage, or none to begin with."
+    begun = time.monotonic()
     for stage in stages:
         check_choice(stage, STAGES, "stage")
     if "retrieval" not in stages or renders < 1:
@@ -461,14 +467,29 @@ def search(
     renderer = renderer or get_renderer(proxy.synth.name, SAMPLE_RATE_HZ)
     model = model or get_audio_model(proxy.config["audio_model"]).takes(SAMPLE_RATE_HZ)
     audition, generator = Audition(target, renderer, model, renders, mel_share), np.random.default_rng(seed)
+    with tqdm(total=renders, desc=said, disable=None if said else True) as bar:
+        try:
+            for _ in _rounds(audition, pool, proxy, stages, generator):
+                bar.update(len(audition.presets) - bar.n)
+                if time.monotonic() - begun > seconds:
+                    break
+        except KeyboardInterrupt:
+            if not len(audition.presets):
+                raise
+    return audition
+
+
+def _rounds(audition: Audition, pool: Pool, proxy: SynthProxy, stages: tuple[str, ...], generator: np.random.Generator) -> Iterator[None]: # after each
+    renders = audition.renders
     shares = {"gradient": max(1, renders // 8), "evolution": renders - max(1, renders // 6) - max(1, renders // 8)}
     left = {stage: share if stage in stages else 0 for stage, share in shares.items()}
-    _retrieve(audition, pool, model.embed(target.at_c[None])[0], max(1, renders - sum(left.values())))
+    yield from _retrieve(audition, pool, audition.model.embed(audition.target.at_c[None])[0], max(1, renders - sum(left.values())))
     if left["gradient"] and len(audition.presets) < renders:
         _follow_gradient(audition, proxy, left["gradient"])
+        yield
     while left["evolution"] and (more := renders - len(audition.presets)) > 0:
         before = len(audition.presets)
         _evolve(audition, proxy, min(_ROUND, more), generator)
         if len(audition.presets) == before:
             break # nothing new to play
-    return audition
+        yield

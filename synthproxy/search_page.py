@@ -11,6 +11,7 @@ import base64
 import inspect
 import io
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -145,6 +146,7 @@ def find_presets(
     renders: int = 100,
     key: int | None = None, # MIDI note; None: found
     pool: int = 8192, # presets drawn
+    seconds: float = math.inf, # after which no further round of renders begins
 ) -> list[str]: # what was done, line by line
     "The command's work; OSError, ValueError or RuntimeError with what to do."
     check_choice(synth, list_synths(), "synth")
@@ -154,7 +156,7 @@ def find_presets(
     proxy, renderer = SynthProxy.from_pretrained(synth), get_renderer(synth, SAMPLE_RATE_HZ)
     presets = open_pool(proxy, bank or None, pool, renderer)
     opened = time.perf_counter()
-    audition = search(sound, presets, proxy, renderer, renders=renders)
+    audition = search(sound, presets, proxy, renderer, renders=renders, seconds=seconds, said="renders")
     found = matches(audition)
     if not found:
         raise RuntimeError(f"none of {len(audition.presets)} presets of {synth} could be played")
@@ -174,7 +176,8 @@ _OPTIONS = { # option -> what it is
     "--synth": "whose presets are searched", "--bank": "folder or file of presets to search first",
     "--out": "file of presets to write: .syx, .bank, ... or .json; the target's name with the synth's ending by default",
     "--html": "page to write; none by default", "--renders": "sounds that may be rendered and compared",
-    "--key": "MIDI note on which the target was played; found by default", "--pool": "presets that are drawn beside the bank"}
+    "--key": "MIDI note on which the target was played; found by default", "--pool": "presets that are drawn beside the bank",
+    "--seconds": "time after which no further sounds are rendered; no limit by default"}
 
 
 def main(

@@ -152,6 +152,23 @@ def test_a_search_hears_spectra_whatever_the_level(proxy, pool, people, mn04_wei
     assert np.allclose(alone.distances, np.abs(alone.embeddings - alone.wanted).mean(1))
 
 
+def test_a_search_ends_when_time_is_up_or_at_ctrl_c(proxy, pool, people, monkeypatch, mn04_weights):
+    target = make_target(RENDERER.render(people.presets[[7]])[0])
+    assert len(search.search(target, pool, proxy, RENDERER, renders=60, seconds=0).presets) == 12 # its first round
+    whole, evolve = search.search(target, pool, proxy, RENDERER, renders=30), search._evolve
+    rounds = []
+
+    def stop(*given) -> None: # at the second round
+        rounds.append(given)
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+        evolve(*given)
+
+    monkeypatch.setattr(search, "_evolve", stop)
+    found = search.search(target, pool, proxy, RENDERER, renders=30)
+    assert 0 < len(found.presets) < 30 and np.array_equal(found.presets, whole.presets[:len(found.presets)])
+
+
 def test_a_search_ends_where_nothing_can_be_played(proxy, pool, people, mn04_weights):
     class Mute(DexedRenderer):
         def render(self, presets, note=SEARCH_NOTE):
