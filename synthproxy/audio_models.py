@@ -7,7 +7,8 @@ __all__ = ['SAMPLE_RATE_HZ', 'N_FFT', 'FRAME', 'HOP', 'N_MELS', 'WINDOW', 'WINDO
            'AUDIO_MODELS', 'DEVICES', 'mel_filters', 'frame_log_mel', 'pre_emphasis', 'log_mel', 'cut_windows',
            'window_log_mel', 'compiled_log_mel', 'log_mel_at', 'compiled_window_log_mel', 'MobileNet', 'Weights',
            'AudioModel', 'embed_windows', 'compiled_single_windows', 'compiled_embed_windows', 'single_windows',
-           'style_dims', 'style_statistics', 'AudioModelEntry', 'get_audio_model', 'pick_device', 'have_weights']
+           'style_dims', 'style_statistics', 'mel_spectrograms', 'AudioModelEntry', 'get_audio_model', 'pick_device',
+           'have_weights']
 
 # %% ../nbs/02_audio_models.ipynb #a9b90304
 import hashlib
@@ -611,13 +612,18 @@ def _noise() -> np.ndarray: # (1, T)
     return np.random.default_rng(0).normal(0, 0.1, (1, WINDOW + WINDOW_HOP)).astype(np.float32)
 
 
-def _baseline(statistic: Callable[[np.ndarray], np.ndarray], dims: int, windows: Callable | None, name: str, device: str) -> AudioModel: # of a mel spectrogram
+def mel_spectrograms(
+    device: str = "cpu",
+) -> tuple[Callable[[np.ndarray], np.ndarray], bool]: # (B, T) -> (B, frames, 128); is it compiled?
+    "`log_mel` of arrays, compiled where that can be and gives the same numbers."
     by_torch = _by_torch(log_mel, device)
-    compiled = torch.device(device).type == "cpu" and _agrees("the mel spectrogram", lambda: compiled_log_mel(_noise()[0]), lambda: by_torch(_noise())[0])
+    if torch.device(device).type == "cpu" and _agrees("the mel spectrogram", lambda: compiled_log_mel(_noise()[0]), lambda: by_torch(_noise())[0]):
+        return lambda audio: np.stack([compiled_log_mel(clip) for clip in audio]), True
+    return by_torch, False
 
-    def mels(audio: np.ndarray) -> np.ndarray: # (B, T) -> (B, frames, 128)
-        return np.stack([compiled_log_mel(clip) for clip in audio]) if compiled else by_torch(audio)
 
+def _baseline(statistic: Callable[[np.ndarray], np.ndarray], dims: int, windows: Callable | None, name: str, device: str) -> AudioModel: # of a mel spectrogram
+    mels, compiled = mel_spectrograms(device)
     some = windows and (lambda audio, which: np.stack([windows(mel, which) for mel in mels(audio)]))
     return AudioModel(name, lambda audio: np.stack([statistic(mel) for mel in mels(audio)]), dims, "none needed", device, None, some, compiled)
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +28,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from .audio_models import SAMPLE_RATE_HZ, AudioModel, compiled_log_mel, get_audio_model, log_mel
-from .compiled import HAVE_NUMBA
+from .audio_models import SAMPLE_RATE_HZ, AudioModel, get_audio_model, mel_spectrograms
 from .plugins import RenderError, get_renderer
 from .presets import read_presets
 from .priors import Prior, describe_prior, get_prior, have_voices
@@ -276,7 +275,12 @@ def level_mel(
 ) -> np.ndarray: # (frames, 128)
     "The log mel spectrogram of a sound that is brought to one level."
     audio = audio * (np.float32(_LEVEL) / max(rms(audio[None])[0], np.float32(1e-6)))
-    return compiled_log_mel(audio) if HAVE_NUMBA else log_mel(torch.from_numpy(audio)[None])[0].numpy()
+    return _mels()(audio[None])[0]
+
+
+@cache
+def _mels() -> Callable[[np.ndarray], np.ndarray]: # (B, T) -> (B, frames, 128)
+    return mel_spectrograms()[0]
 
 
 class Audition:

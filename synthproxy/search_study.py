@@ -142,6 +142,10 @@ def sound_points(
     return np.hstack([embeddings / embeddings.shape[1], MEL_SHARE / mel.shape[1] * mel]).astype(np.float32)
 
 
+def _best(audition: Audition, first: int | None = None) -> np.ndarray: # (P,) the nearest of the first presets that were played; None: of all
+    return audition.presets[np.argmin(audition.distances[:first])]
+
+
 def best_sounds(
     target: Target,
     pool: Pool,
@@ -156,23 +160,21 @@ def best_sounds(
     found = {}
     for renders in (n for n in RENDERS if n <= most):
         audition = search(target, pool, proxy, renderer, model, renders)
-        retrieved = audition.stages.count("retrieval")
-        found["search", "retrieval", renders] = audition.presets[np.argmin(audition.distances[:retrieved])]
-        found["search", "evolution", renders] = audition.presets[audition.best(1)[0]]
+        found["search", "retrieval", renders] = _best(audition, audition.stages.count("retrieval"))
+        found["search", "evolution", renders] = _best(audition)
     every = search(target, pool, proxy, renderer, model, RENDERS[1], stages=STAGES)
-    descended = len(every.stages) - every.stages.count("evolution")
-    found["search", "gradient", RENDERS[1]] = every.presets[np.argmin(every.distances[:descended])]
-    found["search", AFTER_GRADIENT, RENDERS[1]] = every.presets[every.best(1)[0]]
+    found["search", "gradient", RENDERS[1]] = _best(every, len(every.stages) - every.stages.count("evolution"))
+    found["search", AFTER_GRADIENT, RENDERS[1]] = _best(every)
     alone = search(target, pool, proxy, renderer, model, RENDERS[1], mel_share=0)
-    found["search", ALONE, RENDERS[1]] = alone.presets[alone.best(1)[0]]
+    found["search", ALONE, RENDERS[1]] = _best(alone)
     plain = search(target, pool, proxy, renderer, model, RENDERS[1], stages=("retrieval",))
     seeded = Audition(target, renderer, model, most)
     seeded.play(plain.presets[:RENDERS[0]], plain.predicted[:RENDERS[0]], plain.sources[:RENDERS[0]], "retrieval")
-    evolve_blindly(seeded, seeded.presets[seeded.best(1)[0]])
+    evolve_blindly(seeded, _best(seeded))
     scratch = evolve_blindly(Audition(target, renderer, model, RENDERS[-1]))
     for method, stage, audition in (("retrieval", "retrieval", plain), ("cma_es_seeded", "evolution", seeded), ("cma_es", "evolution", scratch)):
         for renders in (n for n in RENDERS if n <= audition.renders):
-            found[method, stage, renders] = audition.presets[np.argmin(audition.distances[:renders])]
+            found[method, stage, renders] = _best(audition, renders)
     wanted = sound_points(model, target.audio[None])[0]
     for renders in RENDERS:
         found["random", "", renders] = pool.presets[order[nearest(wanted, heard[:renders], 1)[0]]]
