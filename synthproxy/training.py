@@ -33,7 +33,7 @@ from .embeddings import get_embedded
 from .metrics import chance_mrr, mrr_512
 from .operators import same_sound
 from .preset_encoders import ENCODERS, Settings, build_encoder, count_weights, size_of
-from .project import SHIPPED, available_cores, check_choice, check_parameters, data_folder, get_profile, provenance, write_json, write_whole
+from .project import SHIPPED, available_cores, check_choice, check_parameters, get_profile, provenance, write_json, write_whole
 from .proxies import CONFIG, WEIGHTS, SynthProxy, best_checkpoint, checkpoint_folder, read_card, trained_encoders
 from .synths import get_synth
 from .windows import listen
@@ -323,16 +323,17 @@ def windows_for(
     train_set: Dataset,
 ) -> Dataset | None: # None for an encoder that does not listen, an audio model that has none, or where the profile wants none
     "The single windows that an encoder is told of; rendered where they are missing."
-    rows = get_profile(profile, synth).window_rows
-    if not config.windows or not rows:
+    size = get_profile(profile, synth)
+    if not config.windows or not size.window_rows:
         return None
     name = train_set.manifest["made_from"]["audio_model"]["name"]
-    own = name == get_profile(profile, synth).audio_model
+    own = name == size.audio_model
     if not own and not get_audio_model(name).has_windows:
         return None
     if not hasattr(network := build_encoder(config.encoder, synth, 1, config.encoder_size), "windows"):
         raise ValueError(f"encoder {config.encoder} says nothing of single windows, and its settings give them the weight {config.windows}: expected 0")
-    return listen(train_set, network.windows, data_folder(synth, profile) / "_".join(["windows", config.encoder, *([] if own else [name])]), rows)
+    rows = len(train_set) * size.window_rows // size.train_rows # of a larger set as large a share
+    return listen(train_set, network.windows, train_set.folder.with_name("_".join(["windows", config.encoder, *([] if own else [name])])), rows)
 
 
 def get_proxy(
