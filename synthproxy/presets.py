@@ -508,12 +508,7 @@ class _Gathered: # presets of many files; projected in batches, so that memory h
             self.presets[at:], self.waiting = more, []
 
 # %% ../nbs/01_presets.ipynb #d663d1f7
-def read_presets(
-    synth: str, # name of a synth
-    folder: str | Path, # holds files of presets, in folders and zip archives within it too; or one such file or archive; `~` allowed
-    strict: bool = False, # a ValueError at the first thing that is wrong, instead of a line in `problems`
-) -> Presets:
-    "Read a folder's presets, in the synth's format or JSON; FileNotFoundError without a file, ValueError without one."
+def _read_quietly(synth: str, folder: str | Path, strict: bool = False) -> tuple[Presets, int]: # and the number of files
     root, gathered, problems = user_path(folder), _Gathered(get_synth(synth)), {}
     suffixes = {*FOR_ANY, *(suffix for name, suffix in READERS if name == synth)}
     if not (files := _preset_files(root, {*suffixes, ".zip"}, problems, gathered.report["skipped"])):
@@ -525,10 +520,22 @@ def read_presets(
         for source, member in members:
             if len(gathered.names) >= MAX_TOTAL:
                 problems[source] = f"left out, with all files after it: {MAX_TOTAL} presets were read"
-                return _finish(gathered, problems, len(files), folder)
+                return _finish(gathered, problems, len(files), folder), len(files)
             gathered.take(source, member, Problems(member, strict), problems)
         gathered.note(_source(path, root), archive, problems)
-    return _finish(gathered, problems, len(files), folder)
+    return _finish(gathered, problems, len(files), folder), len(files)
+
+
+def read_presets(
+    synth: str, # name of a synth
+    folder: str | Path, # holds files of presets, in folders and zip archives within it too; or one such file or archive; `~` allowed
+    strict: bool = False, # a ValueError at the first thing that is wrong, instead of a line in `problems`
+) -> Presets:
+    "Read a folder's presets, in the synth's format or JSON; FileNotFoundError without a file, ValueError without one."
+    read, files = _read_quietly(synth, folder, strict)
+    if read.problems:
+        logging.getLogger(__name__).warning("%d of %d files have problems (see Presets.problems): %.300s", len(read.problems), files, _first(read.problems))
+    return read
 
 # %% ../nbs/01_presets.ipynb #c395e79a
 def _source(path: Path, root: Path) -> str: # a file's name within its folder, whatever bytes it is made of
@@ -536,13 +543,13 @@ def _source(path: Path, root: Path) -> str: # a file's name within its folder, w
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
+def _first(problems: dict[str, str]) -> str: # a few of them
+    return "; ".join(f"{source}: {what}" for source, what in list(problems.items())[:3])
+
+
 def _finish(gathered: _Gathered, problems: dict[str, str], files: int, folder: str | Path) -> Presets:
     gathered.flush()
-    first = "; ".join(f"{source}: {what}" for source, what in list(problems.items())[:3])
     if not gathered.names:
-        raise ValueError(f"{folder}: no preset in {files} files; {first}")
-    if problems:
-        log = logging.getLogger(__name__)
-        log.warning("%d of %d files have problems (see Presets.problems): %.300s", len(problems), files, first)
+        raise ValueError(f"{folder}: no preset in {files} files; {_first(problems)}")
     report = {what: dict(counts) for what, counts in gathered.report.items()}
     return Presets(gathered.names, gathered.sources, gathered.presets, report, problems)

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from .project import MANIFEST, SHIPPED, cache_folder, check_choice, data_folder, read_json
-from .presets import read_presets
+from .presets import _read_quietly, read_presets
 from .synths import Synth, from_uniform, get_synth, validate
 
 # %% ../nbs/01_priors.ipynb #af9875c1
@@ -66,7 +66,7 @@ def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
     folder = preset_folder("dexed")
     if folder is None or not any(folder.glob("*.syx")):
         folder = _fetch_cartridges()
-    voices = np.unique(read_presets("dexed", folder).presets, axis=0)
+    voices = np.unique(_read_quietly("dexed", folder)[0].presets, axis=0) # what is wrong with one of its files is not the user's affair
     if (found := _hash(voices)) != _CARTRIDGES_SHA256:
         raise ValueError(f"{folder}: voices with sha256 {found[:12]}..., expected {_CARTRIDGES_SHA256[:12]}...: not exactly Dexed's own cartridges")
     return voices

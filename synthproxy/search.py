@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEARCH_NOTE', 'POOL_SEED', 'MEL_SHARE', 'STAGES', 'Target', 'find_key', 'load_target', 'make_target', 'Pool',
-           'predict', 'make_pool', 'pool_prior', 'draw_presets', 'open_pool', 'nearest', 'level_mel', 'Audition',
-           'descend', 'vary', 'search']
+           'predict', 'make_pool', 'pool_prior', 'draw_presets', 'open_pool', 'nearest', 'level_mel', 'Origin',
+           'Audition', 'descend', 'vary', 'search']
 
 # %% ../nbs/07_search.ipynb #ada1d9e0
 import hashlib
@@ -24,7 +24,7 @@ import soundfile
 import torch
 from fastcore.basics import patch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file, save_file
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
@@ -195,12 +195,12 @@ def _pool_path(proxy: SynthProxy, presets: np.ndarray) -> Path: # another one fo
     return cache_folder() / "pools" / f"{proxy.config['synth']}-{total.hexdigest()[:24]}.safetensors"
 
 # %% ../nbs/07_search.ipynb #afd94655
-def _kept(path: Path, name: str, make: Callable[[], np.ndarray]) -> np.ndarray: # from the cache, or made and put there
+def _kept(path: Path, name: str, make: Callable[[], np.ndarray]) -> np.ndarray: # from the cache, memory-mapped, or made and put there
     try:
-        return load_file(path)[name]
+        return load_file(path)[name].numpy()
     except (OSError, SafetensorError, KeyError): # not there, or damaged
         made = make()
-        write_whole(path, partial(save_file, {name: made}))
+        write_whole(path, partial(save_file, {name: torch.from_numpy(made)}))
         return made
 
 # %% ../nbs/07_search.ipynb #0e5e6b4c
@@ -283,6 +283,15 @@ def _mels() -> Callable[[np.ndarray], np.ndarray]: # (B, T) -> (B, frames, 128)
     return mel_spectrograms()[0]
 
 
+class Origin(NamedTuple):
+    "The preset of a pool from which a candidate descends."
+    name: str
+    source: str # where it comes from
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.source})"
+
+
 class Audition:
     "Candidates that were played, and how near each came to a target."
 
@@ -299,7 +308,7 @@ class Audition:
         self.presets = np.empty((0, len(renderer.synth)), np.float32) # (N, P) that were played
         self.embeddings, self.predicted = np.empty((2, 0, model.dims), np.float32) # (N, D) of their sounds; by the proxy
         self.spectral = np.empty(0, np.float32) # (N,) mean absolute difference of log mel spectrograms, at one level
-        self.sources: list[str] = [] # the preset of the pool from which each descends
+        self.origins: list[Origin] = [] # the preset of the pool from which each descends
         self.stages: list[str] = [] # by which it was found
 
     @property
@@ -313,7 +322,7 @@ class Audition:
         self,
         presets: np.ndarray, # (N, P)
         predicted: np.ndarray, # (N, D)
-        sources: list[str], # the preset of the pool from which each descends
+        origins: list[Origin], # the preset of the pool from which each descends
         stage: str, # by which they were found
     ) -> None:
         "Play as many as may still be played, each preset once."
@@ -324,7 +333,7 @@ class Audition:
         embeddings, spectral = self._hear(presets[new])
         self.presets, self.predicted = np.vstack([self.presets, presets[new]]), np.vstack([self.predicted, predicted[new]])
         self.embeddings, self.spectral = np.vstack([self.embeddings, embeddings]), np.append(self.spectral, spectral)
-        self.sources, self.stages = self.sources + [sources[i] for i in new], self.stages + [stage] * len(new)
+        self.origins, self.stages = self.origins + [origins[i] for i in new], self.stages + [stage] * len(new)
 
 # %% ../nbs/07_search.ipynb #c4302498
 def _play_all(renderer: Renderer, presets: np.ndarray, note: Note) -> list[np.ndarray | None]: # None: cannot be played
@@ -416,8 +425,8 @@ _ROUND, _CHILDREN, _PARENTS = 12, 384, 8 # renders, children and parents of a ro
 def _retrieve(audition: Audition, pool: Pool, embedding: np.ndarray, renders: int) -> Iterator[None]: # after each round
     every = nearest(embedding, pool, renders)
     for rows in np.split(every, range(_ROUND, len(every), _ROUND)):
-        where = [f"{pool.names[i]} ({pool.sources[i]})" for i in rows]
-        audition.play(pool.presets[rows], pool.embeddings[rows], where, "retrieval")
+        origins = [Origin(pool.names[i], pool.sources[i]) for i in rows]
+        audition.play(pool.presets[rows], pool.embeddings[rows], origins, "retrieval")
         yield
 
 
@@ -429,7 +438,7 @@ def _follow_gradient(audition: Audition, proxy: SynthProxy, renders: int) -> Non
     rows = audition.best(renders)
     rows = rows[np.isfinite(audition.distances[rows])]
     found = descend(proxy, audition.presets[rows], audition.wanted - _error(audition, rows))
-    audition.play(found, predict(proxy, found), [audition.sources[i] for i in rows], "gradient")
+    audition.play(found, predict(proxy, found), [audition.origins[i] for i in rows], "gradient")
 
 # %% ../nbs/07_search.ipynb #68856d6a
 def _evolve(audition: Audition, proxy: SynthProxy, renders: int, generator: np.random.Generator) -> None:
@@ -446,7 +455,7 @@ def _evolve(audition: Audition, proxy: SynthProxy, renders: int, generator: np.r
     predicted = predict(proxy, children)
     expected = np.abs(predicted + _error(audition, which) - audition.wanted).mean(1) + audition.mel_share * audition.spectral[which]
     first = np.argsort(expected, kind="stable")[:renders]
-    audition.play(children[first], predicted[first], [audition.sources[i] for i in which[first]], "evolution")
+    audition.play(children[first], predicted[first], [audition.origins[i] for i in which[first]], "evolution")
 
 # %% ../nbs/07_search.ipynb #58f87dde
 def search(

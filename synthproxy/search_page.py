@@ -49,10 +49,10 @@ def matches(
     "The best presets of a search: first those that descend from different presets of the pool."
     order = audition.best(len(audition.presets))
     order, seen = order[np.isfinite(audition.distances[order])].tolist(), set()
-    first = [i for i in order if not (audition.sources[i] in seen or seen.add(audition.sources[i]))]
+    first = [i for i in order if not (audition.origins[i] in seen or seen.add(audition.origins[i]))]
     chosen = (first + [i for i in order if i not in set(first)])[:count]
-    return [Match(audition.presets[i], float(audition.distances[i]), f"{rank + 1:02d} {audition.sources[i].split(' (')[0]}",
-                  f"{audition.sources[i]}, by {audition.stages[i]}") for rank, i in enumerate(chosen)]
+    return [Match(audition.presets[i], float(audition.distances[i]), f"{rank + 1:02d} {audition.origins[i].name}",
+                  f"{audition.origins[i].source}, by {audition.stages[i]}") for rank, i in enumerate(chosen)]
 
 # %% ../nbs/07_search_page.ipynb #fb533df1
 def fill_up(

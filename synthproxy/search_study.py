@@ -169,7 +169,7 @@ def best_sounds(
     found["search", ALONE, RENDERS[1]] = _best(alone)
     plain = search(target, pool, proxy, renderer, model, RENDERS[1], stages=("retrieval",))
     seeded = Audition(target, renderer, model, most)
-    seeded.play(plain.presets[:RENDERS[0]], plain.predicted[:RENDERS[0]], plain.sources[:RENDERS[0]], "retrieval")
+    seeded.play(plain.presets[:RENDERS[0]], plain.predicted[:RENDERS[0]], plain.origins[:RENDERS[0]], "retrieval")
     evolve_blindly(seeded, _best(seeded))
     scratch = evolve_blindly(Audition(target, renderer, model, RENDERS[-1]))
     for method, stage, audition in (("retrieval", "retrieval", plain), ("cma_es_seeded", "evolution", seeded), ("cma_es", "evolution", scratch)):

@@ -10,7 +10,7 @@ import pytest
 from synthproxy.datasets import Dataset, Recipe, generate, import_presets, make_rows, profile_recipe, recipe_prior
 from synthproxy.presets import read_presets
 from synthproxy.priors import (PRESETS_VARIABLE, SHARES, VOICES_FILE, Prior, dexed_cartridges, describe_prior, differing, families, find_voices, get_prior,
-                               have_voices, near, read_voices, split_presets)
+                               have_voices, near, preset_folder, read_voices, split_presets)
 from synthproxy.project import data_folder
 from synthproxy.synths import get_synth, row_generator, sample, to_dx7, validate
 
@@ -66,6 +66,14 @@ def test_nothing_near_the_held_out_is_allowed(prior):
     close, most = prior.held_out.copy(), near(DEXED)
     close[:, 20:20 + most] = prior.voices[:5, 20:20 + most]
     assert not prior.allowed(close).any() and prior.allowed(sample(DEXED, 50, seed=9)).all()
+
+
+def test_what_is_wrong_in_the_synths_own_cartridges_is_not_said(cartridges, caplog):
+    dexed_cartridges()
+    assert not caplog.records
+    if folder := preset_folder("dexed"):
+        read_presets("dexed", folder)
+        assert "1 of 33 files have problems" in caplog.text # as of any folder that a user names
 
 
 def test_a_prior_dataset_keeps_away_from_the_test_set(cartridges, tmp_path):

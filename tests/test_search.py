@@ -19,7 +19,7 @@ from synthproxy.distances import DISTANCES, measure_sounds
 from synthproxy.plugins import RenderError
 from synthproxy.presets import read_presets
 from synthproxy.rendering import DexedRenderer, rms
-from synthproxy.search import SEARCH_NOTE, Audition, descend, find_key, load_target, make_pool, make_target, nearest, vary
+from synthproxy.search import SEARCH_NOTE, Audition, Origin, descend, find_key, load_target, make_pool, make_target, nearest, vary
 from synthproxy.search_page import find_presets, main, matches, search_page
 from synthproxy.similar import find_similar, unrelated, variations
 from synthproxy.synths import get_synth, sample, validate
@@ -187,9 +187,11 @@ def test_a_preset_that_cannot_be_played_costs_one_render(pool, people):
 
     model = get_audio_model("mel128")
     audition = Audition(make_target(RENDERER.render(people.presets[[0]])[0]), Picky(), model, 6)
-    audition.play(pool.presets[:5], np.zeros((5, model.dims), np.float32), ["x"] * 5, "retrieval")
+    origins = [Origin(f"PIANO (no. {i})", "a (1).syx:3") for i in range(5)]
+    audition.play(pool.presets[:5], np.zeros((5, model.dims), np.float32), origins, "retrieval")
     assert np.isinf(audition.distances).tolist() == [False, False, False, True, False] and audition.best(1)[0] == 0
-    assert len(matches(audition)) == 4
+    found = matches(audition)
+    assert len(found) == 4 and found[0].name == "01 PIANO (no. 0)" and found[0].source == "a (1).syx:3, by retrieval"
 
 
 def test_a_descent_comes_nearer(proxy, people):
