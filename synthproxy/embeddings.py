@@ -129,7 +129,7 @@ def embed_dataset(
         made = derive(folder, _identity(dataset, audio_model, device), partial(_listen, dataset, audio_model, device, bar))
     return Embedded(dataset, made)
 
-
+# %% ../nbs/03_embeddings.ipynb #4d74374c
 def _is_there(dataset: Dataset, audio_model: str) -> bool: # whole, and of these very rows
     try:
         manifest = read_manifest(_folder(dataset, audio_model))

@@ -467,7 +467,7 @@ class Encoder(NamedTuple):
     published: bool = True # one of the paper's
     space: dict[str, tuple] = {} # what a study may try of other arguments; of those of a size it tries half and double, where they are not here
 
-
+# %% ../nbs/02_preset_encoders.ipynb #fe93a8c0
 def _has_modules(synth: Synth) -> bool:
     return _is_dexed(synth) or any(p.module for p in synth.used)
 
@@ -499,7 +499,7 @@ ENCODERS: dict[str, Encoder] = {
 SIZES = ("paper", "small")
 PAPER_ENCODERS = tuple(name for name, entry in ENCODERS.items() if entry.published)
 
-
+# %% ../nbs/02_preset_encoders.ipynb #0cf3d511
 def size_of(
     name: str, # one of ENCODERS
     size: str, # one of SIZES

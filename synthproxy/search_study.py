@@ -26,7 +26,7 @@ from .metrics import l1_distances, recall
 from .plugins import get_renderer
 from .project import check_choice, check_parameters, project_root, provenance
 from .results import read_table, replace_rows
-from .search import MEL_SHARE, SEARCH_NOTE, STAGES, Audition, Pool, Target, draw_presets, level_mel, make_pool, make_target, nearest, pool_prior, search
+from .search import MEL_SHARE, SEARCH_NOTE, STAGES, Audition, Origin, Pool, Target, draw_presets, level_mel, make_pool, make_target, nearest, pool_prior, search
 from .synths import Synth
 from .proxies import SynthProxy
 
@@ -65,7 +65,7 @@ def evolve_blindly(
     while (left := audition.renders - len(audition.presets)) > 0:
         points = strategy.ask()
         presets, before = from_unit(synth, np.clip(points, 0, 1)), len(audition.presets)
-        audition.play(presets, np.zeros((len(presets), dims), np.float32), [""] * len(presets), "evolution")
+        audition.play(presets, np.zeros((len(presets), dims), np.float32), [Origin("", "")] * len(presets), "evolution")
         if len(audition.presets) == before or left < len(points):
             break
         known = {preset.tobytes(): distance for preset, distance in zip(audition.presets, audition.distances)}
@@ -86,7 +86,7 @@ TARGET_COLUMNS = [*TARGET_ROW, *FOLLOWED, *MEASURES, "proxy", "hardware", "commi
 PRESET_ROW = ["synth", "split", "target", "proxy"] # of results/search_presets.csv, beside a column for each parameter
 COLUMNS = ["method", "synth", "split", "stage", "renders", "metric", "value", "std", "targets", "hardware", "commit"] # of results/search.csv
 
-
+# %% ../nbs/07_search_study.ipynb #39962014
 def study_targets(
     split: str, # one of SEARCHED
     count: int, # ValueError where there are fewer
@@ -119,7 +119,7 @@ def sounds_of(
         for name in names:
             yield name, renderer.render(presets[[row_of(name)[1]]], SEARCH_NOTE)[0]
 
-
+# %% ../nbs/07_search_study.ipynb #6fddd17c
 def study_pool(
     proxy: SynthProxy,
     people: np.ndarray, # (T, P) presets that nothing in the pool is near to
@@ -141,7 +141,7 @@ def sound_points(
     embeddings, mel = model.embed(audio), np.stack([level_mel(sound).ravel() for sound in audio])
     return np.hstack([embeddings / embeddings.shape[1], MEL_SHARE / mel.shape[1] * mel]).astype(np.float32)
 
-
+# %% ../nbs/07_search_study.ipynb #1ec6cb53
 def _best(audition: Audition, first: int | None = None) -> np.ndarray: # (P,) the nearest of the first presets that were played; None: of all
     return audition.presets[np.argmin(audition.distances[:first])]
 
@@ -254,7 +254,7 @@ def _keep_preset(split: str, target: str, proxy: SynthProxy, preset: np.ndarray)
     row = pd.DataFrame([preset], columns=list(proxy.synth.names)).assign(synth=proxy.synth.name, split=split, target=target, proxy=_name(proxy))
     replace_rows(results_path("search_presets.csv"), row, PRESET_ROW[:3], [*PRESET_ROW, *proxy.synth.names], float_format="%.9g")
 
-
+# %% ../nbs/07_search_study.ipynb #03a2552f
 def run_study(
     split: str, # one of SEARCHED
     count: int, # targets to be known
