@@ -188,7 +188,7 @@ def load_data(
     presets, embeddings = (rows.to(device) for rows in both)
     proxy = _bare(config, embeddings.shape[1]).to(device)
     train = train_config(config.encoder, config.profile, synth=config.synth)
-    told = windows_for(train, config.synth, config.profile, get_dataset(config.synth, config.profile, "train"))
+    told = windows_for(train, config.synth, config.profile, train_set)
     heard, heard_validation = proxy.hear(presets), proxy.hear(torch.from_numpy(validation.presets))
     windows = torch.from_numpy(told.read("windows", 0, config.rows)) if told else None
     return StudyData(presets, embeddings, validation, heard, heard_validation, windows)

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from .project import MANIFEST, SHIPPED, cache_folder, check_choice, data_folder, read_json
-from .presets import _read_quietly, read_presets
+from .presets import _first, _read_quietly, read_presets
 from .synths import Synth, from_uniform, get_synth, validate
 
 # %% ../nbs/01_priors.ipynb #af9875c1
@@ -66,9 +66,10 @@ def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
     folder = preset_folder("dexed")
     if folder is None or not any(folder.glob("*.syx")):
         folder = _fetch_cartridges()
-    voices = np.unique(_read_quietly("dexed", folder)[0].presets, axis=0) # what is wrong with one of its files is not the user's affair
+    read, _ = _read_quietly("dexed", folder) # one of its files has a fault, which is none where all voices are the right ones
+    voices = np.unique(read.presets, axis=0)
     if (found := _hash(voices)) != _CARTRIDGES_SHA256:
-        raise ValueError(f"{folder}: voices with sha256 {found[:12]}..., expected {_CARTRIDGES_SHA256[:12]}...: not exactly Dexed's own cartridges")
+        raise ValueError(f"{folder}: voices with sha256 {found[:12]}..., expected {_CARTRIDGES_SHA256[:12]}...: not exactly Dexed's own cartridges; {_first(read.problems)}")
     return voices
 
 

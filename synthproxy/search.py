@@ -200,7 +200,7 @@ def _kept(path: Path, name: str, make: Callable[[], np.ndarray]) -> np.ndarray: 
         return load_file(path)[name].numpy()
     except (OSError, SafetensorError, KeyError): # not there, or damaged
         made = make()
-        write_whole(path, partial(save_file, {name: torch.from_numpy(made)}))
+        write_whole(path, partial(save_file, {name: torch.from_numpy(np.ascontiguousarray(made))}))
         return made
 
 # %% ../nbs/07_search.ipynb #0e5e6b4c

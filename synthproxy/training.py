@@ -332,8 +332,8 @@ def windows_for(
         return None
     if not hasattr(network := build_encoder(config.encoder, synth, 1, config.encoder_size), "windows"):
         raise ValueError(f"encoder {config.encoder} says nothing of single windows, and its settings give them the weight {config.windows}: expected 0")
-    rows = len(train_set) * size.window_rows // size.train_rows # of a larger set as large a share
-    return listen(train_set, network.windows, train_set.folder.with_name("_".join(["windows", config.encoder, *([] if own else [name])])), rows)
+    rows = max(1, len(train_set) * size.window_rows // size.train_rows) # of any set the same share
+    return listen(train_set, network.windows, train_set.folder / "windows" / "_".join([config.encoder, *([] if own else [name])]), rows)
 
 
 def get_proxy(
