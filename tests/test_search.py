@@ -281,7 +281,7 @@ def test_hostile_names_are_shown_as_text(pool, people):
     model = get_audio_model("mel128")
     target = make_target(RENDERER.render(people.presets[[0]])[0])
     audition = Audition(target, RENDERER, model, 1)
-    audition.play(pool.presets[:1], np.zeros((1, model.dims), np.float32), ["<script>alert(1)</script>"], "retrieval")
+    audition.play(pool.presets[:1], np.zeros((1, model.dims), np.float32), [Origin("<script>alert(1)</script>", "<script>alert(2)</script>")], "retrieval")
     page = search_page(target, matches(audition), RENDERER)
     assert "<script>" not in page and "&lt;script&gt;" in page
 
