@@ -76,6 +76,16 @@ def test_the_readme(reports):
     assert {s for s, _ in found} == set(SYNTHS) and ("amsynth", "opsnap") in found and len(set(found)) == len(found)
 
 
+def test_where_all_learn_from_the_same_presets_hearing_is_ahead_everywhere(reports): # as the README says
+    def gain(split: str, metric: str) -> float: # over the best of the others
+        others = [e for e in trained_encoders("faust_poly", "cpu") if e != "opsnap"]
+        return reports["faust_poly", "opsnap", split, metric][0] - max(reports["faust_poly", e, split, metric][0] for e in others)
+
+    gains = {(split, metric): gain(split, metric) for split in ("synthetic", "handcrafted") for metric in ("mrr", "recall_1", "recall_10")}
+    assert min(*gains.values(), gain("validation", "mrr_512")) > .01
+    assert all(gains["handcrafted", metric] > gains["synthetic", metric] for metric in ("mrr", "recall_10"))
+
+
 def test_the_results_file_agrees_with_the_reports(reports):
     rows = pd.read_csv(ROOT / "results" / "metrics.csv")
     rows = rows[(rows.profile == "cpu") & (rows.group == "all") & ((rows.direction != "a2p") | (rows.split == "validation"))].set_index(["synth", "encoder", "split", "metric"])
