@@ -76,13 +76,15 @@ def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
 VOICES: dict[str, Callable[[], np.ndarray]] = {"dexed": dexed_cartridges} # synths whose voices are fetched; others have theirs beside their test set
 
 
+def _voices(synth: str) -> np.ndarray: # (V, P) presets; V is 0 where the synth has none
+    return VOICES[synth]() if synth in VOICES else read_voices(data_folder(synth, SHIPPED) / "handcrafted", synth)
+
+
 def find_voices(
     synth: str, # name of a synth
 ) -> np.ndarray: # (V, P) presets
     "The voices that a synth's prior starts from, those near a test preset among them; ValueError where there are none."
-    if synth in VOICES:
-        return VOICES[synth]()
-    voices = read_voices(data_folder(synth, SHIPPED) / "handcrafted", synth)
+    voices = _voices(synth)
     if not len(voices):
         raise ValueError(f"no voices to learn from for {get_synth(synth).name!r}: name a folder of its presets (voices=...), "
                          "or use the distribution 'uniform'")
@@ -92,10 +94,10 @@ def find_voices(
 def have_voices(
     synth: str, # name of a synth
 ) -> bool:
-    "Can this synth's voices be read or downloaded?"
+    "Can this synth's voices be read or downloaded? ValueError where they are damaged."
     try:
-        return len(find_voices(synth)) > 0
-    except (ValueError, FileNotFoundError):
+        return len(_voices(synth)) > 0
+    except FileNotFoundError:
         return False
 
 # %% ../nbs/01_priors.ipynb #ed045873

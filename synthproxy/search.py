@@ -10,6 +10,7 @@ __all__ = ['SEARCH_NOTE', 'POOL_SEED', 'MEL_SHARE', 'STAGES', 'Target', 'find_ke
 # %% ../nbs/07_search.ipynb #ada1d9e0
 import hashlib
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from tqdm import tqdm
 from .audio_models import SAMPLE_RATE_HZ, AudioModel, get_audio_model, mel_spectrograms
 from .plugins import RenderError, get_renderer
 from .presets import read_presets
-from .priors import Prior, describe_prior, get_prior, have_voices
+from .priors import Prior, describe_prior, get_prior
 from .project import available_cores, cache_folder, check_choice, write_whole
 from .notes import Note
 from .rendering import Renderer, fade_out, rms
@@ -211,8 +212,12 @@ def pool_prior(
     synth: str, # name of a synth
     held_out: np.ndarray | None = None, # (T, P) presets that nothing in a pool may be near to, for studies
 ) -> Prior:
-    "What a pool's presets are drawn from: near people's presets where the synth has some."
-    return get_prior("prior" if have_voices(synth) else "uniform", synth, held_out)
+    "What a pool's presets are drawn from: near people's presets, or from all with a warning where there are none."
+    try:
+        return get_prior("prior", synth, held_out)
+    except (FileNotFoundError, ValueError) as error: # none, none within reach, or damaged ones
+        logging.getLogger(__name__).warning("presets are drawn uniformly, for want of people's: %s", error)
+        return get_prior("uniform", synth, held_out)
 
 
 def draw_presets(

@@ -29,6 +29,7 @@ COMMANDS = {command.split("/")[1].split(".")[0]: command for command in (
     "papermill nbs/06_scaling.ipynb out.ipynb",
     "papermill nbs/06_tables.ipynb out.ipynb",
     "papermill nbs/06_umap.ipynb out.ipynb -p synth faust_poly",
+    "papermill nbs/07_search_page.ipynb out.ipynb",
     "papermill nbs/07_search_study.ipynb out.ipynb",
     "papermill nbs/08_hpo.ipynb out.ipynb",
     "papermill nbs/08_learning_curves.ipynb out.ipynb",

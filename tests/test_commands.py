@@ -19,6 +19,7 @@ NOT_RUN = {
     "synthproxy-presets FOLDER": "a pattern; test_a_folder_as_a_table calls it",
     "synthproxy-similar preset.syx": "an example name; test_the_commands_for_presets calls it",
     "synthproxy-vary preset.syx": "an example name; test_the_commands_for_presets calls it",
+    "papermill nbs/07_search_page.ipynb out.ipynb -p target": "an example name; test_the_notebook_searches_for_a_sound runs its cells",
     "papermill nbs/07_search_study.ipynb out.ipynb -p targets": "hours; its results are committed",
     "papermill nbs/09_audio_models.ipynb out.ipynb -p synths": "half an hour; its results are committed",
     "papermill nbs/01_dx7_batch.ipynb out.ipynb -p voices": "minutes; its results are committed",

@@ -69,6 +69,8 @@ WRONG = [
     ("04_training", {"device": "gpu"}, "unknown device 'gpu': expected one of auto, cpu, cuda"),
     ("05_eval", {"synth": "talnm"}, "set TALNM_PATH to its file, or use a synth that needs none: dexed, faust_poly"),
     ("03_datasets", {"synth": "diva"}, "set DIVA_PATH to its file, or use a synth that needs none: dexed, faust_poly"),
+    ("07_search_page", {"targets": "x.wav"}, "did you mean 'target'?"),
+    ("07_search_page", {"synth": "dexd"}, "did you mean 'dexed'?"),
     ("03_datasets", {"voices": "nowhere"}, "no .dx7, .fxb, .fxp, .json, .mid, .midi, .syx or .vstpreset file in nowhere"),
 ]
 

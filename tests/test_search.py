@@ -1,9 +1,11 @@
 """From a sound to presets, the files and the page that come out, and what is done with bad input."""
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +20,16 @@ from synthproxy.datasets import get_dataset
 from synthproxy.distances import DISTANCES, measure_sounds
 from synthproxy.plugins import RenderError
 from synthproxy.presets import read_presets
+from synthproxy.priors import have_voices
 from synthproxy.rendering import DexedRenderer, rms
-from synthproxy.search import SEARCH_NOTE, Audition, Origin, descend, find_key, load_target, make_pool, make_target, nearest, vary
+from synthproxy.search import SEARCH_NOTE, Audition, Origin, descend, find_key, load_target, make_pool, make_target, nearest, pool_prior, vary
 from synthproxy.search_page import find_presets, main, matches, search_page
 from synthproxy.similar import find_similar, unrelated, variations
 from synthproxy.synths import get_synth, sample, validate
 from synthproxy.proxies import SynthProxy
 from synthproxy.writers import WRITERS, dx7_name, write_presets
 
+ROOT = Path(__file__).parent.parent
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 DEXED, RENDERER = get_synth("dexed"), DexedRenderer()
 
@@ -256,6 +260,23 @@ def test_the_command_end_to_end(tmp_path, people, mn04_weights, monkeypatch, cap
     check_page(tmp_path / "match.html")
 
 
+def test_the_notebook_searches_for_a_sound(tmp_path, people, mn04_weights, monkeypatch, capsys):
+    "Its cells as papermill runs them, but for those of the example."
+    monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    bank = write_presets("dexed", "bank.syx", people.presets[:30], people.names[:30])
+    soundfile.write("target.wav", RENDERER.render(people.presets[[4]])[0], 32_000, subtype="FLOAT")
+    cells = [cell for cell in json.loads((ROOT / "nbs" / "07_search_page.ipynb").read_text())["cells"] if cell["cell_type"] == "code"]
+    names, shown = {"__name__": "__main__"}, []
+    for source, tags in [("".join(cell["source"]), cell["metadata"].get("tags")) for cell in cells]:
+        if tags or source.startswith(("#| export", "#| hide", "check_parameters", "if target")):
+            exec(source, names)
+            names |= {"target": "target.wav", "bank": str(bank), "renders": 8, "drawn": 64} if tags else {"display": shown.append}
+    said = capsys.readouterr().out
+    assert f"0.0000  01 {people.names[4].strip()}" in said and "32 presets: target.syx" in said and (tmp_path / "target.syx").stat().st_size == 4104
+    assert shown[0].data == f'<iframe srcdoc="{escape((tmp_path / "match.html").read_text())}" width="100%" height="800"></iframe>'
+
+
 def check_page(path) -> None: # in a browser without network
     if CHROMIUM is None:
         pytest.skip("no Chromium")
@@ -284,6 +305,18 @@ def test_hostile_names_are_shown_as_text(pool, people):
     audition.play(pool.presets[:1], np.zeros((1, model.dims), np.float32), [Origin("<script>alert(1)</script>", "<script>alert(2)</script>")], "retrieval")
     page = search_page(target, matches(audition), RENDERER)
     assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+def test_a_pool_without_peoples_presets_says_so(tmp_path, people, monkeypatch, caplog):
+    (tmp_path / "dexed").mkdir()
+    write_presets("dexed", tmp_path / "dexed" / "mine.syx", people.presets[:32], people.names[:32])
+    monkeypatch.setenv("SYNTHPROXY_PRESETS", str(tmp_path))
+    with pytest.raises(ValueError, match="not exactly Dexed's own cartridges"): # damaged ones are not taken for none
+        have_voices("dexed")
+    for synth, why in (("dexed", "not exactly Dexed's own cartridges"), ("faust_poly", "no voices to learn from")):
+        assert pool_prior(synth).name == "uniform"
+        assert "presets are drawn uniformly, for want of people's" in caplog.messages[-1] and why in caplog.messages[-1]
+    assert pool_prior("amsynth").name == "prior" and len(caplog.messages) == 2
 
 
 @pytest.mark.parametrize(("given", "message"), [
