@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRESETS_VARIABLE', 'VOICES', 'VOICES_FILE', 'NEAR_SHARE', 'SHARES', 'DISTRIBUTIONS', 'preset_folder',
-           'dexed_cartridges', 'find_voices', 'have_voices', 'families', 'split_presets', 'read_voices', 'near',
-           'differing', 'Prior', 'get_prior', 'describe_prior']
+           'dexed_cartridges', 'find_voices', 'have_voices', 'name_voices', 'families', 'split_presets', 'read_voices',
+           'near', 'differing', 'Prior', 'get_prior', 'describe_prior']
 
 # %% ../nbs/01_priors.ipynb #c8a49be4
 import hashlib
@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from .project import MANIFEST, SHIPPED, cache_folder, check_choice, data_folder, read_json
-from .presets import _first, _read_quietly, read_presets
+from .presets import Presets, _first, _read_quietly, read_presets
 from .synths import Synth, from_uniform, get_synth, validate
 
 # %% ../nbs/01_priors.ipynb #af9875c1
@@ -61,12 +61,16 @@ def _fetch_cartridges() -> Path: # folder of .syx files
     return Path(next(file for file in files if file.lower().endswith(".syx"))).parent
 
 # %% ../nbs/01_priors.ipynb #96343491
-def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
-    "The voices that Dexed ships with, projected, sorted, each once; FileNotFoundError or ValueError with what to do."
+def _cartridges() -> tuple[Presets, Path]: # as they were read, and their folder
     folder = preset_folder("dexed")
     if folder is None or not any(folder.glob("*.syx")):
         folder = _fetch_cartridges()
-    read, _ = _read_quietly("dexed", folder) # one of its files has a fault, which is none where all voices are the right ones
+    return _read_quietly("dexed", folder)[0], folder # one of its files has a fault, which is none where all voices are the right ones
+
+
+def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
+    "The voices that Dexed ships with, projected, sorted, each once; FileNotFoundError or ValueError with what to do."
+    read, folder = _cartridges()
     voices = np.unique(read.presets, axis=0)
     if (found := _hash(voices)) != _CARTRIDGES_SHA256:
         raise ValueError(f"{folder}: voices with sha256 {found[:12]}..., expected {_CARTRIDGES_SHA256[:12]}...: not exactly Dexed's own cartridges; {_first(read.problems)}")
@@ -99,6 +103,20 @@ def have_voices(
         return len(_voices(synth)) > 0
     except FileNotFoundError:
         return False
+
+
+def name_voices(
+    synth: str, # name of a synth
+    voices: np.ndarray, # (V, P) of its voices
+) -> tuple[list[str], list[str]]: # name and source of each
+    "What a prior's voices are called and in which file they are; numbers where nobody knows."
+    known = {}
+    if synth == "dexed" and len(voices):
+        read, _ = _cartridges()
+        for preset, name, source in zip(read.presets, read.names, read.sources):
+            known.setdefault(preset.tobytes(), (name, f"Dexed's {source}"))
+    named = [known.get(voice.tobytes(), (f"voice {i}", "the synth's own voices")) for i, voice in enumerate(voices)]
+    return [name for name, _ in named], [source for _, source in named]
 
 # %% ../nbs/01_priors.ipynb #ed045873
 def families(

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from .audio_models import SAMPLE_RATE_HZ, AudioModel, get_audio_model, mel_spectrograms
 from .plugins import RenderError, get_renderer
 from .presets import read_presets
-from .priors import Prior, describe_prior, get_prior
+from .priors import Prior, describe_prior, get_prior, name_voices
 from .project import available_cores, cache_folder, check_choice, write_whole
 from .notes import Note
 from .rendering import Renderer, fade_out, rms
@@ -252,8 +252,7 @@ def open_pool(
     name, renderer = proxy.synth.name, renderer or get_renderer(proxy.synth.name, SAMPLE_RATE_HZ)
     prior = pool_prior(name)
     drawn = _drawn(prior, renderer, rows)
-    presets, names = prior.voices, [f"voice {i}" for i in range(len(prior.voices))]
-    sources = ["the synth's own voices"] * len(names)
+    presets, (names, sources) = prior.voices, name_voices(name, prior.voices)
     if bank is not None:
         read = read_presets(name, bank)
         presets, names, sources = np.concatenate([read.presets, presets]), read.names + names, read.sources + sources

@@ -10,8 +10,8 @@ import pytest
 from synthproxy.datasets import Dataset, Recipe, generate, import_presets, make_rows, profile_recipe, recipe_prior
 from synthproxy.presets import read_presets
 from synthproxy.priors import (PRESETS_VARIABLE, SHARES, VOICES_FILE, Prior, dexed_cartridges, describe_prior, differing, families, find_voices, get_prior,
-                               have_voices, near, preset_folder, read_voices, split_presets)
-from synthproxy.project import data_folder
+                               have_voices, name_voices, near, preset_folder, read_voices, split_presets)
+from synthproxy.project import cache_folder, data_folder
 from synthproxy.synths import get_synth, row_generator, sample, to_dx7, validate
 
 DEXED = get_synth("dexed")
@@ -27,6 +27,16 @@ def cartridges() -> np.ndarray:
 @pytest.fixture
 def prior() -> Prior: # with random presets in place of voices
     return Prior("prior", DEXED, sample(DEXED, 40, seed=1), sample(DEXED, 5, seed=2))
+
+
+def test_voices_are_called_what_their_cartridges_call_them(cartridges):
+    names, sources = name_voices("dexed", cartridges[::50])
+    read = read_presets("dexed", preset_folder("dexed") or cache_folder() / "dexed_cartridges")
+    for voice, name, source in zip(cartridges[::50], names, sources):
+        i = read.sources.index(source.removeprefix("Dexed's "))
+        assert np.array_equal(read.presets[i], voice) and read.names[i] == name
+    strange = sample(DEXED, 1, seed=3)
+    assert name_voices("dexed", strange) == name_voices("amsynth", strange) == (["voice 0"], ["the synth's own voices"])
 
 
 def test_kinds_have_their_shares(prior):
@@ -100,6 +110,7 @@ def test_missing_and_wrong_cartridges_are_one_clear_error(tmp_path, monkeypatch)
 
     monkeypatch.setattr(pooch, "retrieve", no_network)
     monkeypatch.setenv(PRESETS_VARIABLE, str(tmp_path))
+    assert name_voices("dexed", np.empty((0, len(DEXED)), np.float32)) == ([], []) # nothing is fetched to name nobody
     with pytest.raises(FileNotFoundError, match=r"holds no dexed/\*.syx, and the download of https://.*builtin_pgm.zip failed .*use the distribution 'uniform'"):
         dexed_cartridges()
     (tmp_path / "dexed").mkdir()
