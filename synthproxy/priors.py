@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRESETS_VARIABLE', 'VOICES', 'VOICES_FILE', 'NEAR_SHARE', 'SHARES', 'DISTRIBUTIONS', 'preset_folder',
            'dexed_cartridges', 'find_voices', 'have_voices', 'name_voices', 'families', 'split_presets', 'read_voices',
-           'near', 'differing', 'Prior', 'get_prior', 'describe_prior']
+           'near', 'what_is_heard', 'differing', 'Prior', 'get_prior', 'describe_prior']
 
 # %% ../nbs/01_priors.ipynb #c8a49be4
 import hashlib
@@ -80,19 +80,11 @@ def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
 VOICES: dict[str, Callable[[], np.ndarray]] = {"dexed": dexed_cartridges} # synths whose voices are fetched; others have theirs beside their test set
 
 
-def _voices(synth: str) -> np.ndarray: # (V, P) presets; V is 0 where the synth has none
-    return VOICES[synth]() if synth in VOICES else read_voices(data_folder(synth, SHIPPED) / "handcrafted", synth)
-
-
 def find_voices(
     synth: str, # name of a synth
-) -> np.ndarray: # (V, P) presets
-    "The voices that a synth's prior starts from, those near a test preset among them; ValueError where there are none."
-    voices = _voices(synth)
-    if not len(voices):
-        raise ValueError(f"no voices to learn from for {get_synth(synth).name!r}: name a folder of its presets (voices=...), "
-                         "or use the distribution 'uniform'")
-    return voices
+) -> np.ndarray: # (V, P) presets; V is 0 where the synth has none
+    "The voices that a synth's prior starts from, those near a test preset among them; FileNotFoundError or ValueError where they cannot be had."
+    return VOICES[synth]() if synth in VOICES else read_voices(data_folder(synth, SHIPPED) / "handcrafted", synth)
 
 
 def have_voices(
@@ -100,7 +92,7 @@ def have_voices(
 ) -> bool:
     "Can this synth's voices be read or downloaded? ValueError where they are damaged."
     try:
-        return len(_voices(synth)) > 0
+        return len(find_voices(synth)) > 0
     except FileNotFoundError:
         return False
 
@@ -185,6 +177,18 @@ def near(
 def _modules(synth: Synth) -> dict[str, np.ndarray]: # name -> columns
     modules = [p.module for p in synth.used]
     return {name: np.array([i for i, m in enumerate(modules) if m == name]) for name in dict.fromkeys(modules)}
+
+
+def what_is_heard(
+    synth: Synth,
+    presets: np.ndarray, # (N, P)
+) -> np.ndarray: # (N, P)
+    "Presets with all that is set in silent operators left at 0: two are alike where these are."
+    presets = presets.copy()
+    for module, columns in _modules(synth).items():
+        if (level := f"{module}_output_level") in synth.names:
+            presets[np.ix_(presets[:, synth.names.index(level)] == 0, columns)] = 0
+    return presets
 
 
 def differing(
@@ -318,6 +322,8 @@ def get_prior(
         read = read_presets(synth, Path(voices).expanduser())
         learn, test, _ = split_presets(read.presets, read.sources)
         voices, held_out = (read.presets[learn], read.presets[test]) if held_out is None else (read.presets, held_out)
+    if not len(voices):
+        raise ValueError(f"no voices to learn from for {synth!r}: name a folder of its presets (voices=...), or use the distribution 'uniform'")
     voices, held_out = np.unique(validate(table, voices), axis=0), nothing if held_out is None else validate(table, held_out)
     far = voices[(differing(table, voices, held_out) > near(table)).all(1)]
     if not len(far):

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from .audio_models import SAMPLE_RATE_HZ, AudioModel, get_audio_model, mel_spectrograms
 from .plugins import RenderError, get_renderer
 from .presets import read_presets
-from .priors import Prior, describe_prior, get_prior, name_voices
+from .priors import Prior, describe_prior, find_voices, get_prior, name_voices
 from .project import available_cores, cache_folder, check_choice, write_whole
 from .notes import Note
 from .rendering import Renderer, fade_out, rms
@@ -91,11 +91,18 @@ def _read_mono(path: Path, said: list[str]) -> np.ndarray: # (T,) at 32 kHz
     return resample_poly(audio.mean(1), SAMPLE_RATE_HZ // divisor, rate // divisor).astype(np.float32)
 
 # %% ../nbs/07_search.ipynb #6add1e23
+def _onset(audio: np.ndarray) -> int: # the first sample of the sound; what lies 40 dB below its loudest moment is noise
+    moment = SAMPLE_RATE_HZ // 100
+    levels = rms(np.pad(audio, (0, -len(audio) % moment)).reshape(-1, moment))
+    start = int(np.argmax(levels > 0.01 * levels.max())) * moment
+    return start + int(np.argmax(np.abs(audio[start:]) > 0.01 * np.abs(audio).max()))
+
+
 def _begin(audio: np.ndarray, path: Path, said: list[str]) -> np.ndarray: # without the silence before it
     peak = np.abs(audio).max(initial=0)
     if peak < 1e-4:
         raise ValueError(f"{path}: silent (largest sample {peak:.1g}), expected a sound")
-    first = max(0, int(np.argmax(np.abs(audio) > 0.001 * peak)) - SAMPLE_RATE_HZ // 200)
+    first = max(0, _onset(audio) - SAMPLE_RATE_HZ // 200)
     if first > SAMPLE_RATE_HZ // 50:
         said.append(f"{first / SAMPLE_RATE_HZ:.2f} s of silence before the sound left out")
     else: # a soft attack
@@ -141,7 +148,7 @@ def make_target(
     "A target from samples."
     said = [] if said is None else said
     if key is None:
-        key = find_key(audio)
+        key = find_key(audio[:round(note.duration_s * SAMPLE_RATE_HZ)]) # of what is matched
         said.append("no pitch found: taken as played on middle C" if key is None else f"played on key {key}")
     note = replace(note, pitch=SEARCH_NOTE.pitch if key is None else key)
     shift = note.pitch - SEARCH_NOTE.pitch # semitones above middle C
@@ -210,14 +217,14 @@ POOL_SEED = 700 # of the presets that a pool draws
 
 def pool_prior(
     synth: str, # name of a synth
-    held_out: np.ndarray | None = None, # (T, P) presets that nothing in a pool may be near to, for studies
 ) -> Prior:
-    "What a pool's presets are drawn from: near people's presets, or from all with a warning where there are none."
+    "What a pool's presets are drawn from: near people's presets where the synth has some; with a warning where they cannot be had."
     try:
-        return get_prior("prior", synth, held_out)
-    except (FileNotFoundError, ValueError) as error: # none, none within reach, or damaged ones
+        if len(voices := find_voices(synth)):
+            return get_prior("prior", synth, voices=voices)
+    except (FileNotFoundError, ValueError) as error:
         logging.getLogger(__name__).warning("presets are drawn uniformly, for want of people's: %s", error)
-        return get_prior("uniform", synth, held_out)
+    return get_prior("uniform", synth)
 
 
 def draw_presets(
@@ -250,11 +257,11 @@ def open_pool(
 ) -> Pool:
     "The presets of a bank and of the prior; FileNotFoundError or ValueError for a bank without presets."
     name, renderer = proxy.synth.name, renderer or get_renderer(proxy.synth.name, SAMPLE_RATE_HZ)
+    read = None if bank is None else read_presets(name, bank)
     prior = pool_prior(name)
     drawn = _drawn(prior, renderer, rows)
     presets, (names, sources) = prior.voices, name_voices(name, prior.voices)
-    if bank is not None:
-        read = read_presets(name, bank)
+    if read is not None:
         presets, names, sources = np.concatenate([read.presets, presets]), read.names + names, read.sources + sources
     names, sources = names + [f"drawn {i}" for i in range(len(drawn))], sources + ["drawn"] * len(drawn)
     return make_pool(proxy, np.concatenate([presets, drawn]), names, sources, cache=True)

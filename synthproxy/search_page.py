@@ -26,7 +26,7 @@ from jinja2 import Environment
 
 from .audio_models import SAMPLE_RATE_HZ, log_mel
 from .plugins import get_renderer
-from .project import check_choice
+from .project import check_choice, write_whole
 from .rendering import Renderer
 from .search import Audition, Target, load_target, open_pool, search, vary
 from .synths import get_synth, list_synths, user_path
@@ -141,7 +141,7 @@ def find_presets(
     target: str, # sound file
     synth: str = "dexed",
     bank: str = "", # folder or file of presets; "": none
-    out: str = "", # file of presets; "": beside the target
+    out: str = "", # file of presets; "": in this folder, the target's name with "-match" and the synth's ending
     html: str = "", # page; "": none
     renders: int = 100,
     key: int | None = None, # MIDI note; None: found
@@ -151,7 +151,7 @@ def find_presets(
     "The command's work; OSError, ValueError or RuntimeError with what to do."
     check_choice(synth, list_synths(), "synth")
     sound, start = load_target(target, key), time.perf_counter()
-    path = user_path(out or Path(target).with_suffix(file_endings(synth)[0]).name)
+    path = user_path(out or f"{Path(target).stem}-match{file_endings(synth)[0]}")
     check_choice(path.suffix.lower(), file_endings(synth), f"ending of a file of {synth} presets")
     proxy, renderer = SynthProxy.from_pretrained(synth), get_renderer(synth, SAMPLE_RATE_HZ)
     presets = open_pool(proxy, bank or None, pool, renderer)
@@ -167,14 +167,14 @@ def find_presets(
              *(f"{match.distance:.4f}  {match.name} ({match.source})" for match in found[:5]), f"{len(handed)} presets: {path}"]
     if html:
         text = f"{len(audition.presets)} of {len(presets.presets)} candidates were rendered; distances are L1 between {proxy.config['audio_model']} embeddings plus {audition.mel_share:g} of that between log mel spectrograms at one level."
-        user_path(html).write_text(search_page(sound, found[:10], renderer, text), encoding="utf-8")
+        write_whole(user_path(html), search_page(sound, found[:10], renderer, text).encode())
         lines.append(f"page: {user_path(html)}")
     return lines
 
 # %% ../nbs/07_search_page.ipynb #859f1449
 _OPTIONS = { # option -> what it is
     "--synth": "whose presets are searched", "--bank": "folder or file of presets to search first",
-    "--out": "file of presets to write: .syx, .bank, ... or .json; the target's name with the synth's ending by default",
+    "--out": "file of presets to write: .syx, .bank, ... or .json; by default in this folder, <target>-match with the synth's ending",
     "--html": "page to write; none by default", "--renders": "sounds that may be rendered and compared",
     "--key": "MIDI note on which the target was played; found by default", "--pool": "presets that are drawn beside the bank",
     "--seconds": "time after which no further sounds are rendered; no limit by default"}

@@ -24,9 +24,10 @@ from .datasets import get_dataset
 from .distances import measure_sounds
 from .metrics import l1_distances, recall
 from .plugins import get_renderer
+from .priors import get_prior
 from .project import check_choice, check_parameters, project_root, provenance
 from .results import read_table, replace_rows
-from .search import MEL_SHARE, SEARCH_NOTE, STAGES, Audition, Origin, Pool, Target, draw_presets, level_mel, make_pool, make_target, nearest, pool_prior, search
+from .search import MEL_SHARE, SEARCH_NOTE, STAGES, Audition, Origin, Pool, Target, draw_presets, level_mel, make_pool, make_target, nearest, search
 from .synths import Synth
 from .proxies import SynthProxy
 
@@ -127,7 +128,7 @@ def study_pool(
 ) -> tuple[Pool, int]: # the voices come first, then what was drawn; how many voices
     "A pool that has never met the targets."
     renderer = get_renderer(proxy.synth.name, SAMPLE_RATE_HZ)
-    prior = pool_prior(proxy.synth.name, people)
+    prior = get_prior("prior", proxy.synth.name, people)
     drawn = draw_presets(prior, renderer, rows)
     names = [f"voice {i}" for i in range(len(prior.voices))] + [f"drawn {i}" for i in range(len(drawn))]
     return make_pool(proxy, np.concatenate([prior.voices, drawn]), names, ["pool"] * len(names), cache=True), len(prior.voices)

@@ -14,7 +14,7 @@ import pandas as pd
 from fastcore.script import call_parse
 
 from .presets import Presets, read_presets
-from .priors import differing
+from .priors import differing, what_is_heard
 from .project import check_choice
 from .search import Pool, make_pool, nearest, predict, vary
 from .synths import Synth, list_synths, sample, user_path, validate
@@ -23,27 +23,23 @@ from .writers import CARTRIDGE_VOICES, file_endings, write_presets
 
 # %% ../nbs/07_similar.ipynb #4005b547
 def unrelated(
-    embeddings: np.ndarray, # (N, D) of a pool, N at least 2
-    pairs: int = 2000,
-    seed: int = 0,
+    proxy: SynthProxy,
 ) -> float: # L1 between embeddings
-    "The distance of presets that have nothing to do with each other; ValueError where there are no two."
-    if len(embeddings) < 2:
-        raise ValueError(f"a pool of {len(embeddings)} presets, expected at least 2")
-    a, b = np.random.default_rng(seed).integers(len(embeddings), size=(2, pairs))
-    return float(np.median(np.abs(embeddings[a[a != b]] - embeddings[b[a != b]]).mean(1)))
+    "The distance of two sounds that have nothing to do with each other: of random presets, the median over 256 pairs, by the proxy."
+    embeddings = predict(proxy, sample(proxy.synth, 512, seed=0))
+    return float(np.median(np.abs(embeddings[:256] - embeddings[256:]).mean(1)))
 
 
 def find_similar(
     proxy: SynthProxy,
     preset: np.ndarray, # (P,)
-    pool: Pool, # at least 2 presets
+    pool: Pool,
     k: int = 10,
 ) -> pd.DataFrame: # columns distance (0: the same, 1: unrelated), differing (parameters that can be heard), name, source
     "The presets of a pool that sound most like a preset, by the proxy."
     embedding = proxy.embed(validate(proxy.synth, preset))[0]
     rows = nearest(embedding, pool, k)
-    distances = np.abs(pool.embeddings[rows] - embedding).mean(1) / unrelated(pool.embeddings)
+    distances = np.abs(pool.embeddings[rows] - embedding).mean(1) / unrelated(proxy)
     return pd.DataFrame({"distance": distances, "differing": differing(proxy.synth, preset[None], pool.presets[rows])[0],
                          "name": [pool.names[i] for i in rows], "source": [pool.sources[i] for i in rows]})
 
@@ -53,15 +49,9 @@ def find_duplicates(
     read: Presets, # from read_presets
 ) -> pd.DataFrame: # columns group, name, source; presets of a group are the same
     "Presets that occur more than once, under whatever names."
-    group, first = np.zeros(len(read.presets), int), np.empty((0, len(synth)), np.float32)
-    order: list[int] = []
-    for i, preset in enumerate(read.presets):
-        same = np.flatnonzero(differing(synth, preset[None], first)[0] == 0) if len(first) else []
-        group[i] = same[0] if len(same) else len(order)
-        if not len(same):
-            order.append(i)
-            first = read.presets[order]
-    counts = np.bincount(group, minlength=len(order))
+    _, first, group = np.unique(what_is_heard(synth, read.presets), axis=0, return_index=True, return_inverse=True)
+    group = np.argsort(np.argsort(first))[group.reshape(-1)] # numbered as they come
+    counts = np.bincount(group)
     rows = [(group[i], read.names[i], read.sources[i]) for i in range(len(group)) if counts[group[i]] > 1]
     return pd.DataFrame(rows, columns=["group", "name", "source"]).sort_values(["group", "source"], ignore_index=True)
 
@@ -108,6 +98,8 @@ def main(
     "List the presets of a folder that sound most like one, and those that are there twice."
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
+        if count < 1:
+            raise ValueError(f"count is {count}, expected at least 1")
         given, name = _one(synth, preset, number)
         bank = bank or str(Path(preset).parent)
         proxy, read = SynthProxy.from_pretrained(synth), read_presets(synth, bank)
@@ -132,11 +124,12 @@ def vary_main(
     "Write variations of a preset that sound a given distance away."
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
+        if not 1 <= count <= CARTRIDGE_VOICES:
+            raise ValueError(f"count is {count}, expected 1 to {CARTRIDGE_VOICES}")
         given, name = _one(synth, preset, number)
         proxy, path = SynthProxy.from_pretrained(synth), user_path(out)
         path = path if path.suffix else path.with_suffix(file_endings(synth)[0])
-        scale = unrelated(predict(proxy, sample(proxy.synth, 512, seed=0)))
-        made, away = variations(proxy, given, amount / 100, scale, min(count, CARTRIDGE_VOICES))
+        made, away = variations(proxy, given, amount / 100, unrelated(proxy), count)
         write_presets(synth, path, made, [f"{name[:7]}{i + 1:03d}" for i in range(len(made))])
     except (OSError, ValueError, RuntimeError) as error:
         raise SystemExit(f"synthproxy-vary: {error}") from None

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from html import escape
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,13 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthproxy import search, search_study
+from synthproxy import search, search_study, similar
 from synthproxy.audio_models import SAMPLE_RATE_HZ, get_audio_model
 from synthproxy.datasets import get_dataset
 from synthproxy.distances import DISTANCES, measure_sounds
 from synthproxy.plugins import RenderError
-from synthproxy.presets import read_presets
-from synthproxy.priors import have_voices
+from synthproxy.presets import Presets, read_presets
+from synthproxy.priors import differing, find_voices, have_voices, preset_folder
 from synthproxy.rendering import DexedRenderer, rms
 from synthproxy.search import SEARCH_NOTE, Audition, Origin, descend, find_key, load_target, make_pool, make_target, nearest, pool_prior, vary
 from synthproxy.search_page import find_presets, main, matches, search_page
@@ -65,6 +65,25 @@ def test_a_long_clipped_target_is_cut_and_said(tmp_path):
     soundfile.write(tmp_path / "a.flac", noise, 32_000)
     said = "; ".join(load_target(tmp_path / "a.flac").said)
     assert "only the first 30 s of 40" in said and "clipped" in said and "cut to 5 s" in said and "no pitch found" in said
+
+
+@pytest.mark.parametrize(("noise", "offset"), [(0, 0), (.003, 0), (0, .002)]) # RMS of a recorder's noise, DC offset; of a sound with peaks at 1
+def test_what_comes_before_the_sound_is_left_out_noise_or_not(tmp_path, people, noise, offset):
+    sound = RENDERER.render(people.presets[[people.names.index("E.PIANO 1")]])[0]
+    sound /= np.abs(sound).max()
+    whole = np.concatenate([np.zeros(6 * 32_000, np.float32), sound]) + offset + noise * np.random.default_rng(0).normal(size=11 * 32_000)
+    soundfile.write(tmp_path / "a.wav", whole, 32_000, subtype="FLOAT")
+    target = load_target(tmp_path / "a.wav", key=60)
+    assert any(re.fullmatch(r"(5.9\d|6.0[0-2]) s of silence before the sound left out", text) for text in target.said)
+    start = max(range(-800, 801, 32), key=lambda at: np.dot(np.roll(target.audio, at)[:64_000], sound[:64_000]))
+    assert np.corrcoef(np.roll(target.audio, start)[1000:64_000], sound[1000:64_000])[0, 1] > .95
+
+
+def test_the_key_is_that_of_the_part_that_is_matched(tmp_path):
+    seconds = np.arange(5 * 32_000) / 32_000
+    low, high = (sum(np.sin(2 * np.pi * hz * n * seconds) / n for n in range(1, 6)) / 5 for hz in (261.6, 392.0))
+    soundfile.write(tmp_path / "a.wav", np.concatenate([low, high, high, high]), 32_000, subtype="FLOAT")
+    assert load_target(tmp_path / "a.wav").note.pitch == 60
 
 
 @settings(max_examples=30, deadline=None)
@@ -261,20 +280,23 @@ def test_the_command_end_to_end(tmp_path, people, mn04_weights, monkeypatch, cap
 
 
 def test_the_notebook_searches_for_a_sound(tmp_path, people, mn04_weights, monkeypatch, capsys):
-    "Its cells as papermill runs them, but for those of the example."
+    "Its cells as papermill runs them, up to the search."
     monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    bank = write_presets("dexed", "bank.syx", people.presets[:30], people.names[:30])
+    bank = write_presets("dexed", "target.syx", people.presets[:30], people.names[:30])
     soundfile.write("target.wav", RENDERER.render(people.presets[[4]])[0], 32_000, subtype="FLOAT")
+    before, names, shown = bank.read_bytes(), {"__name__": "__main__"}, []
     cells = [cell for cell in json.loads((ROOT / "nbs" / "07_search_page.ipynb").read_text())["cells"] if cell["cell_type"] == "code"]
-    names, shown = {"__name__": "__main__"}, []
     for source, tags in [("".join(cell["source"]), cell["metadata"].get("tags")) for cell in cells]:
-        if tags or source.startswith(("#| export", "#| hide", "check_parameters", "if target")):
-            exec(source, names)
-            names |= {"target": "target.wav", "bank": str(bank), "renders": 8, "drawn": 64} if tags else {"display": shown.append}
+        exec(source, names)
+        names |= {"target": "target.wav", "bank": str(bank), "renders": 8, "drawn": 64, "key": 60} if tags else {"display": shown.append}
+        if source.startswith("if target"):
+            break
     said = capsys.readouterr().out
-    assert f"0.0000  01 {people.names[4].strip()}" in said and "32 presets: target.syx" in said and (tmp_path / "target.syx").stat().st_size == 4104
-    assert shown[0].data == f'<iframe srcdoc="{escape((tmp_path / "match.html").read_text())}" width="100%" height="800"></iframe>'
+    assert f"0.0000  01 {people.names[4].strip()}" in said and "32 presets: target-match.syx" in said
+    assert (tmp_path / "target-match.syx").stat().st_size == 4104 and bank.read_bytes() == before # nothing of the user's is written over
+    page = unescape(shown[0]._repr_html_().split('srcdoc="')[1].split('"')[0])
+    assert page == (tmp_path / "match.html").read_text() and page.count("<audio") == 9
 
 
 def check_page(path) -> None: # in a browser without network
@@ -307,16 +329,29 @@ def test_hostile_names_are_shown_as_text(pool, people):
     assert "<script>" not in page and "&lt;script&gt;" in page
 
 
-def test_a_pool_without_peoples_presets_says_so(tmp_path, people, monkeypatch, caplog):
+def test_a_pool_without_peoples_presets_says_so(tmp_path, proxy, people, monkeypatch, caplog):
     (tmp_path / "dexed").mkdir()
     write_presets("dexed", tmp_path / "dexed" / "mine.syx", people.presets[:32], people.names[:32])
     monkeypatch.setenv("SYNTHPROXY_PRESETS", str(tmp_path))
     with pytest.raises(ValueError, match="not exactly Dexed's own cartridges"): # damaged ones are not taken for none
         have_voices("dexed")
-    for synth, why in (("dexed", "not exactly Dexed's own cartridges"), ("faust_poly", "no voices to learn from")):
-        assert pool_prior(synth).name == "uniform"
-        assert "presets are drawn uniformly, for want of people's" in caplog.messages[-1] and why in caplog.messages[-1]
-    assert pool_prior("amsynth").name == "prior" and len(caplog.messages) == 2
+    assert pool_prior("dexed").name == "uniform"
+    assert "presets are drawn uniformly, for want of people's" in caplog.text and "not exactly Dexed's own cartridges" in caplog.text
+    caplog.clear()
+    assert [pool_prior(synth).name for synth in ("amsynth", "faust_poly")] == ["prior", "uniform"] # of which the second has none
+    assert not caplog.messages
+    with pytest.raises(ValueError, match="not exactly Dexed's own cartridges"): # a study says nothing of another pool
+        search_study.study_pool(proxy, people.presets)
+
+
+def test_voices_in_a_pool_are_called_by_their_names(proxy, monkeypatch, tmp_path):
+    monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path))
+    pool, voices = search.open_pool(proxy, rows=8), find_voices("dexed")
+    read = read_presets("dexed", preset_folder("dexed"))
+    for i in range(0, len(voices), 99):
+        at = read.sources.index(pool.sources[i].removeprefix("Dexed's "))
+        assert np.array_equal(read.presets[at], pool.presets[i]) and read.names[at] == pool.names[i]
+    assert pool.names[-1] == "drawn 7"
 
 
 @pytest.mark.parametrize(("given", "message"), [
@@ -345,12 +380,30 @@ def test_the_commands_for_presets(tmp_path, people):
     assert run.returncode == 0 and "3 variations" in run.stdout and len(read_presets("dexed", tmp_path / "v.syx").presets) == 32
     run = subprocess.run([folder / "synthproxy-vary", bank, "--number", "40"], capture_output=True, text=True)
     assert run.returncode == 1 and "preset 40 of 32" in run.stderr and "Traceback" not in run.stderr
+    for command, count in ((similar.main, 0), (similar.vary_main, 0), (similar.vary_main, 33)):
+        with pytest.raises(SystemExit, match=f"count is {count}, expected"):
+            command(str(bank), count=count)
+
+
+def test_the_same_presets_are_found_as_one_by_one(people):
+    rng = np.random.default_rng(0)
+    presets = people.presets[rng.integers(0, 40, 120)].copy()
+    level, rate = (DEXED.names.index(f"op6_{what}") for what in ("output_level", "eg_rate_1"))
+    presets[::2, level], presets[::4, rate] = 0, 0.5
+    read = Presets([str(i) for i in range(120)], [f"{i:03d}" for i in range(120)], presets, {}, {})
+    same = differing(DEXED, presets, presets) == 0
+    found = similar.find_duplicates(DEXED, read)
+    assert set(found.name) == {str(i) for i in np.flatnonzero(same.sum(1) > 1)}
+    for _, group in found.groupby("group"):
+        rows = group.name.astype(int).to_numpy()
+        assert set(np.flatnonzero(same[rows[0]])) == set(rows)
+    assert found.groupby("group").source.first().is_monotonic_increasing # numbered as they come
 
 
 def test_neighbours_and_variations(proxy, pool, people):
     found = find_similar(proxy, people.presets[5], pool, 4)
     assert found.name[0] == people.names[5] and found.distance[0] < 1e-3 and found.differing[0] == 0
-    scale = unrelated(people.embeddings)
+    scale = unrelated(proxy)
     for amount in (.1, .5):
         made, away = variations(proxy, people.presets[5], amount, scale, count=4, tried=128)
         validate(DEXED, made)
