@@ -150,6 +150,8 @@ def find_presets(
 ) -> list[str]: # what was done, line by line
     "The command's work; OSError, ValueError or RuntimeError with what to do."
     check_choice(synth, list_synths(), "synth")
+    if pool < 0:
+        raise ValueError(f"pool is {pool}, expected the number of presets to draw")
     sound, start = load_target(target, key), time.perf_counter()
     path = user_path(out or f"{Path(target).stem}-match{file_endings(synth)[0]}")
     check_choice(path.suffix.lower(), file_endings(synth), f"ending of a file of {synth} presets")

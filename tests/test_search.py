@@ -1,6 +1,5 @@
 """From a sound to presets, the files and the page that come out, and what is done with bad input."""
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -356,7 +355,7 @@ def test_voices_in_a_pool_are_called_by_their_names(proxy, monkeypatch, tmp_path
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"target": "nowhere.wav"}, "no sound file nowhere.wav"), ({"synth": "dexd"}, "did you mean 'dexed'?"),
-    ({"bank": "nowhere"}, "nowhere"), ({"synth": "diva"}, "set DIVA_PATH to its file"), ({"out": "a.bank"}, "unknown ending of a file of dexed presets '.bank'"),
+    ({"bank": "nowhere"}, "nowhere"), ({"synth": "diva"}, "set DIVA_PATH to its file"), ({"pool": -1}, "pool is -1"), ({"out": "a.bank"}, "unknown ending of a file of dexed presets '.bank'"),
 ])
 def test_mistakes_are_named(tmp_path, given, message):
     soundfile.write(tmp_path / "x.wav", .1 * np.sin(np.arange(20_000) / 20), 32_000)
@@ -370,16 +369,18 @@ def test_the_command_says_a_mistake_in_one_line():
     assert run.returncode == 1 and run.stderr == "synthproxy-search: no sound file nowhere.wav\n"
 
 
-def test_the_commands_for_presets(tmp_path, people):
+def test_the_commands_for_presets(tmp_path, people, monkeypatch, capsys):
+    monkeypatch.setenv("SYNTHPROXY_CACHE", str(tmp_path / "cache"))
     chosen = [3, 9, 12, 20]
     bank = write_presets("dexed", tmp_path / "bank.syx", people.presets[chosen], [people.names[i] for i in chosen])
-    folder, environment = Path(sys.executable).parent, os.environ | {"SYNTHPROXY_CACHE": str(tmp_path / "cache")}
-    run = subprocess.run([folder / "synthproxy-similar", bank, "--number", "2", "--count", "3"], capture_output=True, text=True, env=environment)
-    assert run.returncode == 0 and people.names[12].strip() in run.stdout.splitlines()[2] and "    0.000" in run.stdout.splitlines()[2]
-    run = subprocess.run([folder / "synthproxy-vary", bank, "--amount", "30", "--count", "3", "--out", tmp_path / "v.syx"], capture_output=True, text=True, env=environment)
-    assert run.returncode == 0 and "3 variations" in run.stdout and len(read_presets("dexed", tmp_path / "v.syx").presets) == 32
-    run = subprocess.run([folder / "synthproxy-vary", bank, "--number", "40"], capture_output=True, text=True)
-    assert run.returncode == 1 and "preset 40 of 32" in run.stderr and "Traceback" not in run.stderr
+    similar.main(str(bank), number=2, count=3)
+    said = capsys.readouterr().out.splitlines()
+    assert people.names[12].strip() in said[2] and "    0.000" in said[2]
+    similar.vary_main(str(bank), amount=30, count=3, out=str(tmp_path / "v.syx"))
+    assert "3 variations" in capsys.readouterr().out and len(read_presets("dexed", tmp_path / "v.syx").presets) == 32
+    for command in ("synthproxy-similar", "synthproxy-vary"):
+        run = subprocess.run([Path(sys.executable).with_name(command), bank, "--number", "40"], capture_output=True, text=True)
+        assert run.returncode == 1 and "preset 40 of 32" in run.stderr and "Traceback" not in run.stderr
     for command, count in ((similar.main, 0), (similar.vary_main, 0), (similar.vary_main, 33)):
         with pytest.raises(SystemExit, match=f"count is {count}, expected"):
             command(str(bank), count=count)
