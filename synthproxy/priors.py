@@ -73,7 +73,8 @@ def dexed_cartridges() -> np.ndarray: # (1051, 100) presets
     read, folder = _cartridges()
     voices = np.unique(read.presets, axis=0)
     if (found := _hash(voices)) != _CARTRIDGES_SHA256:
-        raise ValueError(f"{folder}: voices with sha256 {found[:12]}..., expected {_CARTRIDGES_SHA256[:12]}...: not exactly Dexed's own cartridges; {_first(read.problems)}")
+        faults = f"; {_first(read.problems)}" if read.problems else ""
+        raise ValueError(f"{folder}: voices with sha256 {found[:12]}..., expected {_CARTRIDGES_SHA256[:12]}...: not exactly Dexed's own cartridges{faults}")
     return voices
 
 
